@@ -1,0 +1,54 @@
+/**
+ * A file descriptor of a kind that the kernel may preserve, and who decides about it.
+ *
+ * `owned`: this process does, and may preserve it. `managed`: it came out of an incoming session that isn't finished; it
+ * can be used, but the kernel refuses to preserve it again (EBUSY) and only `finish` ends that.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Kind = "memfd" | "vfio" | "iommufd" | "guest_memfd" | "kvm_vm"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Custody = "owned" | "managed"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Handle<K extends Kind = Kind, C extends Custody = Custody> {
+  readonly kind: K
+  readonly custody: C
+  /** The descriptor's number in this process; valid as long as the scope that acquired it. */
+  readonly fd: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Owned<K extends Kind = Kind> = Handle<K, "owned">
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Managed<K extends Kind = Kind> = Handle<K, "managed">
+
+/**
+ * How a session turns the descriptor it retrieved into a handle: each kind's module exports one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Retrievable<H extends Managed> {
+  readonly kind: H["kind"]
+  readonly manage: (fd: number) => H
+}

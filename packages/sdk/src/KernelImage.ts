@@ -1,0 +1,111 @@
+/**
+ * What a kernel image says of itself, read from the file before the running kernel is asked to take it.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+
+/**
+ * The file can't be a kernel to jump to.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class KernelImageInvalid extends Data.TaggedError("KernelImageInvalid")<{
+  readonly path: string
+  readonly reason: "missing" | "unreadable" | "not-a-kernel" | "truncated"
+  readonly detail: string
+}> {
+  override get message(): string {
+    const what = {
+      missing: "does not exist",
+      unreadable: "can't be read",
+      "not-a-kernel": "is no kernel image",
+      truncated: "is cut short"
+    }[this.reason]
+    return `Kernel image ${this.path} ${what} (${this.detail}). Give the path of a bzImage (x86-64) or Image (arm64), such as /boot/vmlinuz-…`
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface KernelImage {
+  readonly path: string
+  readonly format: "bzImage" | "arm64-Image"
+  /** As `uname -r` will say; arm64 images don't carry it. */
+  readonly release: string | undefined
+  /** Bytes. */
+  readonly size: number
+}
+
+// Documentation/arch/x86/boot.rst: the setup header begins at 0x1f1.
+const HDRS_MAGIC = 0x202
+const KERNEL_VERSION = 0x20e
+const SETUP_SECTS = 0x1f1
+const SYSSIZE = 0x1f4
+// Documentation/arch/arm64/booting.rst
+const ARM64_MAGIC = 0x38
+
+const readHead = (path: string, length: number): { readonly head: Buffer; readonly size: number } => {
+  const fd = Fs.openSync(path, "r")
+  try {
+    const stat = Fs.fstatSync(fd)
+    if (!stat.isFile()) throw Object.assign(new Error("it is not a regular file"), { code: "ENOTFILE" })
+    const head = Buffer.alloc(length)
+    return { head: head.subarray(0, Fs.readSync(fd, head, 0, length, 0)), size: stat.size }
+  } finally {
+    Fs.closeSync(fd)
+  }
+}
+
+const cString = (bytes: Buffer, offset: number): string => {
+  const end = bytes.indexOf(0, offset)
+  return bytes.toString("latin1", offset, end === -1 ? bytes.length : end)
+}
+
+const HEAD_BYTES = 65536
+
+/**
+ * Reads the first 64 KiB of the file and checks what they promise.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const inspect = Effect.fn("KernelImage.inspect")(function* (
+  path: string
+): Effect.fn.Return<KernelImage, KernelImageInvalid> {
+  const { head, size } = yield* Effect.try({
+    try: () => readHead(path, HEAD_BYTES),
+    catch: (error) => {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
+      const detail = error instanceof Error ? error.message : String(error)
+      const reason = code === "ENOENT" ? "missing" : code === "ENOTFILE" ? "not-a-kernel" : "unreadable"
+      return new KernelImageInvalid({ path, reason, detail })
+    }
+  })
+  if (head.length >= 0x240 && head.toString("latin1", HDRS_MAGIC, HDRS_MAGIC + 4) === "HdrS") {
+    // The real-mode part counts in sectors of 512 bytes, zero meaning four; syssize in paragraphs of 16.
+    const sectors = head.readUInt8(SETUP_SECTS) || 4
+    const expected = (sectors + 1) * 512 + head.readUInt32LE(SYSSIZE) * 16
+    if (size < expected)
+      return yield* new KernelImageInvalid({
+        path,
+        reason: "truncated",
+        detail: `its header promises ${expected} bytes, the file has ${size}`
+      })
+    const pointer = head.readUInt16LE(KERNEL_VERSION)
+    const version = pointer === 0 ? "" : cString(head, pointer + 0x200)
+    return { path, format: "bzImage", release: version.split(" ")[0] || undefined, size }
+  }
+  if (head.length >= 64 && head.toString("latin1", ARM64_MAGIC, ARM64_MAGIC + 4) === "ARM\x64")
+    return { path, format: "arm64-Image", release: undefined, size }
+  return yield* new KernelImageInvalid({
+    path,
+    reason: "not-a-kernel",
+    detail: `${size} bytes without the boot header of a bzImage or an arm64 Image`
+  })
+})

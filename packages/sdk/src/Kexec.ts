@@ -1,0 +1,97 @@
+/**
+ * Loading the next kernel, and the jump into it.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { fromErrno } from "./internal/errnoTable.js"
+import * as Fd from "./internal/fd.js"
+import * as libc from "./internal/libc.js"
+import type { LiveUpdateError } from "./LiveUpdateError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface LoadOptions {
+  /** Path of the image; see `KernelImage.inspect`. */
+  readonly kernel: string
+  /** Path of an initramfs. It is hashed and copied during the load and unpacked during the blackout: keep it small. */
+  readonly initrd?: string
+  /** The next kernel's command line. It must turn KHO and LUO on, or what was preserved is lost. */
+  readonly commandLine: string
+}
+
+/**
+ * @since 0.1.0
+ * @category services
+ */
+export class Kexec extends Context.Tag("@liveupdate/sdk/Kexec")<
+  Kexec,
+  {
+    /**
+     * Loads an image with `kexec_file_load`, the only way that carries a handover, and unloads it with the scope. It takes
+     * the place of an image that was loaded before. Fails with `KernelImageRejected`, `NotFound`, `PermissionDenied`,
+     * `KexecBusy`.
+     */
+    readonly load: (options: LoadOptions) => Effect.Effect<void, LiveUpdateError, Scope.Scope>
+    /** Whether an image is loaded, by anyone (/sys/kernel/kexec_loaded). */
+    readonly isLoaded: Effect.Effect<boolean>
+    /**
+     * Takes the whole host into the loaded kernel, at once: nothing is stopped, unmounted or synced. Returns only by
+     * failing, and then the kernel has rolled everything back: `KexecNotLoaded`, `KexecBusy`, `FreezeFailed`.
+     *
+     * Call it inside the scopes of the sessions, with every vCPU paused: freezing files stops nobody.
+     */
+    readonly jump: Effect.Effect<never, LiveUpdateError>
+  }
+>() {}
+
+/**
+ * @since 0.1.0
+ * @category operations
+ */
+export const load = (options: LoadOptions) => Effect.flatMap(Kexec, (_) => _.load(options))
+
+/**
+ * @since 0.1.0
+ * @category operations
+ */
+export const jump: Effect.Effect<never, LiveUpdateError, Kexec> = Effect.flatMap(Kexec, (_) => _.jump)
+
+// include/uapi/linux/kexec.h, include/uapi/linux/reboot.h
+const KEXEC_FILE_UNLOAD = 0x1
+const KEXEC_FILE_NO_INITRAMFS = 0x4
+const LINUX_REBOOT_CMD_KEXEC = 0x45584543
+
+const loadImage = (options: LoadOptions): Effect.Effect<void, LiveUpdateError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const kernelFd = yield* Fd.openFile(options.kernel, 0)
+      const initrdFd = options.initrd === undefined ? -1 : yield* Fd.openFile(options.initrd, 0)
+      const flags = options.initrd === undefined ? KEXEC_FILE_NO_INITRAMFS : 0
+      yield* Fd.callAsync("kexec.load", { path: options.kernel }, () =>
+        libc.kexecFileLoad(kernelFd, initrdFd, options.commandLine, flags)
+      )
+    })
+  )
+
+const unload = Effect.promise(() => libc.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD))
+
+/**
+ * The running kernel.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Kexec> = Layer.succeed(Kexec, {
+  load: (options) => Effect.acquireRelease(loadImage(options), () => unload).pipe(Effect.withSpan("Kexec.load")),
+  isLoaded: Effect.sync(() => Fs.readFileSync("/sys/kernel/kexec_loaded", "utf8").trim() === "1"),
+  jump: Effect.uninterruptible(
+    Effect.suspend(() => Effect.fail(fromErrno("kexec.jump", libc.reboot(LINUX_REBOOT_CMD_KEXEC))))
+  )
+})

@@ -1,0 +1,57 @@
+/**
+ * A named set of preserved files: outgoing while they are being collected, incoming after the jump.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Managed, Owned, Retrievable } from "./Handle.js"
+import type { LiveUpdateError } from "./LiveUpdateError.js"
+import type { Token } from "./Token.js"
+
+/**
+ * A session on its way to the next kernel. Leaving its scope closes it, and the kernel gives every file back to normal
+ * life: there is no unpreserve for a single file (`luo_session_release` in `kernel/liveupdate/luo_session.c`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OutgoingSession {
+  readonly direction: "outgoing"
+  readonly name: string
+  /**
+   * Preserves a file under a token. A memfd's pages are pinned and its holes filled, and its size is frozen; its contents
+   * stay writable until the jump, so guest RAM can be preserved while the guest runs. The cost grows with the number of
+   * folios (about 5 µs each for 4 KiB folios under emulation), and is paid on another thread.
+   *
+   * Fails with `AlreadyPreserved`, `TokenInUse`, `NoHandler`, `PreserveRefused`, `LimitReached`.
+   */
+  readonly preserve: (file: Owned, token: Token) => Effect.Effect<void, LiveUpdateError>
+}
+
+/**
+ * A session that came from the previous kernel. Its end is `finish`. Leaving its scope unfinished does not close it: the
+ * kernel would throw away what was not retrieved, so it is parked with the `Custody` and can be retrieved again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface IncomingSession {
+  readonly direction: "incoming"
+  readonly name: string
+  /**
+   * The file at a token, in any order; asking again gives another descriptor of the same file. Closed with the scope,
+   * while the session goes on to hold the file.
+   *
+   * Fails with `TokenNotFound`, `RetrieveFailed` (sticky for that token).
+   */
+  readonly retrieve: <H extends Managed>(
+    kind: Retrievable<H>,
+    token: Token
+  ) => Effect.Effect<H, LiveUpdateError, Scope.Scope>
+  /**
+   * Ends the handover: files that were retrieved become ordinary, those that were not are freed. Fails with
+   * `FinishRefused`, and then nothing was finished.
+   */
+  readonly finish: Effect.Effect<void, LiveUpdateError>
+}
