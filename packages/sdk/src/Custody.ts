@@ -12,9 +12,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Fd from "./internal/fd.js"
-import * as libc from "./internal/libc.js"
-import * as Process from "./internal/process.js"
+import * as Fd from "./internal/fd.ts"
+import * as libc from "./internal/libc.ts"
+import * as Process from "./internal/process.ts"
 
 /**
  * Nobody could be found to hold the session. It stays open in this process, which must not end.

@@ -8,10 +8,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { fromErrno } from "./internal/errnoTable.js"
-import * as Fd from "./internal/fd.js"
-import * as libc from "./internal/libc.js"
-import type { LiveUpdateError } from "./LiveUpdateError.js"
+import { fromErrno } from "./internal/errnoTable.ts"
+import * as Fd from "./internal/fd.ts"
+import * as libc from "./internal/libc.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
  * @since 0.1.0

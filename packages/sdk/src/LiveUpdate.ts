@@ -8,14 +8,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Custody from "./Custody.js"
-import type { Managed, Retrievable } from "./Handle.js"
-import * as Fd from "./internal/fd.js"
-import * as ioctl from "./internal/ioctl.js"
-import * as libc from "./internal/libc.js"
-import { AlreadyPreserved, InvalidSessionName, type LiveUpdateError } from "./LiveUpdateError.js"
-import type { IncomingSession, OutgoingSession } from "./Session.js"
-import type { Token } from "./Token.js"
+import * as Custody from "./Custody.ts"
+import type { Managed, Retrievable } from "./Handle.ts"
+import * as Fd from "./internal/fd.ts"
+import * as ioctl from "./internal/ioctl.ts"
+import * as libc from "./internal/libc.ts"
+import { AlreadyPreserved, InvalidSessionName, type LiveUpdateError } from "./LiveUpdateError.ts"
+import type { IncomingSession, OutgoingSession } from "./Session.ts"
+import type { Token } from "./Token.ts"
 
 /**
  * @since 0.1.0
@@ -41,6 +41,11 @@ export class LiveUpdate extends Context.Tag("@liveupdate/sdk/LiveUpdate")<
      * `SessionNotFound`, `SessionAlreadyRetrieved` (and nobody known holds it), and what opening the device fails with.
      */
     readonly retrieve: (name: string) => Effect.Effect<IncomingSession, LiveUpdateError, Scope.Scope>
+    /**
+     * Opens the device for a moment, to learn before anything is touched whether it could be used now. Fails with
+     * `DeviceMissing`, `DeviceBusy`, `HandoverUnreadable`, `PermissionDenied`.
+     */
+    readonly probe: Effect.Effect<void, LiveUpdateError>
   }
 >() {}
 
@@ -55,6 +60,12 @@ export const create = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.crea
  * @category operations
  */
 export const retrieve = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.retrieve(name))
+
+/**
+ * @since 0.1.0
+ * @category operations
+ */
+export const probe = Effect.flatMap(LiveUpdate, (_) => _.probe)
 
 /**
  * Open only for one request: the kernel admits a single opener, and systemd wants it at boot and at shutdown. Sessions
@@ -161,6 +172,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
       )
 
     return LiveUpdate.of({
+      probe: withDevice(() => Effect.void),
       create: (name) =>
         Fd.scoped(requestSession("session.create", name), (fd) =>
           Effect.zipRight(

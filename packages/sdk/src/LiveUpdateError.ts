@@ -31,6 +31,7 @@ export const Operation = Schema.Literal(
   "memfd.read",
   "memfd.write",
   "file.open",
+  "host.lock",
   "kexec.load",
   "kexec.unload",
   "kexec.jump"
@@ -368,6 +369,22 @@ export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFail
 }
 
 /**
+ * Another process is at a live update of this host.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HostLocked extends Schema.TaggedError<HostLocked>()("HostLocked", origin) {
+  override get message(): string {
+    return sentence(
+      this,
+      "Another process is at a live update of this host",
+      "Wait for it, or find it with: fuser -v /run/liveupdate/host.lock"
+    )
+  }
+}
+
+/**
  * The file or process isn't there.
  *
  * @since 0.1.0
@@ -442,6 +459,7 @@ export const LiveUpdateError = Schema.Union(
   KexecBusy,
   KernelImageRejected,
   FreezeFailed,
+  HostLocked,
   NotFound,
   LimitReached,
   Unsupported,

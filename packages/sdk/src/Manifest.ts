@@ -13,8 +13,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { LiveUpdateError } from "./LiveUpdateError.js"
-import * as Memfd from "./Memfd.js"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
+import * as Memfd from "./Memfd.ts"
 
 const MAGIC = Buffer.from("LIVEUPD\0", "latin1")
 const VERSION = 1

@@ -8,11 +8,11 @@
 import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.js"
-import { fromErrno } from "./internal/errnoTable.js"
-import * as Fd from "./internal/fd.js"
-import * as libc from "./internal/libc.js"
-import type { LiveUpdateError } from "./LiveUpdateError.js"
+import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
+import { fromErrno } from "./internal/errnoTable.ts"
+import * as Fd from "./internal/fd.ts"
+import * as libc from "./internal/libc.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
  * A memfd that this process decides about.

@@ -5,9 +5,9 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Managed, Owned, Retrievable } from "./Handle.js"
-import type { LiveUpdateError } from "./LiveUpdateError.js"
-import type { Token } from "./Token.js"
+import type { Managed, Owned, Retrievable } from "./Handle.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
+import type { Token } from "./Token.ts"
 
 /**
  * A session on its way to the next kernel. Leaving its scope closes it, and the kernel gives every file back to normal

@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
-import * as Manifest from "../src/Manifest.js"
-import * as Memfd from "../src/Memfd.js"
+import * as Manifest from "../src/Manifest.ts"
+import * as Memfd from "../src/Memfd.ts"
 
 const Payload = Schema.Struct({ vm: Schema.String, ram: Schema.Number })
 const value = { vm: "vm-42", ram: 201326592 }

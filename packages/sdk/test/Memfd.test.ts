@@ -2,7 +2,7 @@ import { spawn } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Memfd from "../src/Memfd.js"
+import * as Memfd from "../src/Memfd.ts"
 
 const openDescriptors = () => readdirSync("/proc/self/fd").length
 

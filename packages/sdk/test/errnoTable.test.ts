@@ -1,8 +1,8 @@
 import { constants } from "node:os"
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { fromErrno } from "../src/internal/errnoTable.js"
-import { LiveUpdateError, Operation } from "../src/LiveUpdateError.js"
+import { fromErrno } from "../src/internal/errnoTable.ts"
+import { LiveUpdateError, Operation } from "../src/LiveUpdateError.ts"
 
 const { EBUSY, EEXIST, ENOENT, EINVAL, EIO, ENOEXEC, EMEDIUMTYPE } = { EMEDIUMTYPE: 124, ...constants.errno }
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import * as ioctl from "../src/internal/ioctl.js"
+import * as ioctl from "../src/internal/ioctl.ts"
 
 describe("ioctl codecs", () => {
   it("lay out the session structs as the kernel's header does", () => {

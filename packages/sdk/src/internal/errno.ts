@@ -14,6 +14,7 @@ export const {
   EBADF,
   ENOMEM,
   EACCES,
+  EAGAIN,
   EBUSY,
   EEXIST,
   ENODEV,

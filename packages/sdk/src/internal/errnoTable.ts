@@ -1,5 +1,5 @@
-import * as E from "../LiveUpdateError.js"
-import * as errno from "./errno.js"
+import * as E from "../LiveUpdateError.ts"
+import * as errno from "./errno.ts"
 
 type Origin = E.Subject & { readonly operation: E.Operation; readonly errno: string }
 type Meaning = (origin: Origin) => E.LiveUpdateError
@@ -80,6 +80,9 @@ const meanings: Readonly<Record<E.Operation, Row>> = {
   "memfd.adopt": {
     [errno.ESRCH]: of(E.NotFound),
     [errno.EBADF]: of(E.NotFound)
+  },
+  "host.lock": {
+    [errno.EAGAIN]: of(E.HostLocked)
   },
   "file.open": {
     [errno.ENOENT]: of(E.NotFound)

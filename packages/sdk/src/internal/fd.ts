@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { LiveUpdateError, Operation, Subject } from "../LiveUpdateError.js"
-import { fromErrno } from "./errnoTable.js"
-import * as libc from "./libc.js"
+import type { LiveUpdateError, Operation, Subject } from "../LiveUpdateError.ts"
+import { fromErrno } from "./errnoTable.ts"
+import * as libc from "./libc.ts"
 
 /** A system call that answers a value or a negated errno. */
 export const call = (

@@ -126,9 +126,10 @@ const SYS_pidfd_getfd = 438
 const SYS_kexec_file_load = process.arch === "arm64" ? 294 : 320
 
 export const O_RDWR = 0o2
+export const O_CREAT = 0o100
 export const O_CLOEXEC = 0o2000000
 
-export const openFile = (path: string, flags: number): number => call(table.open, [path, flags | O_CLOEXEC, 0])
+export const openFile = (path: string, flags: number): number => call(table.open, [path, flags | O_CLOEXEC, 0o600])
 export const close = (fd: number): number => call(table.close, [fd])
 
 /** For descriptors whose end is work: closing an outgoing session gives back every page that it preserved. */

@@ -1,0 +1,58 @@
+/**
+ * What the agent's exit code says. Documented in README.md; scripts depend on it.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ * @category constants
+ */
+export const ExitCode = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 4,
+  /** Something has to be put right first; nothing was touched. */
+  precondition: 5,
+  /** The live update was undone; the VMs run as before. */
+  rolledBack: 6,
+  /** After the jump: a VM is parked, its memory intact; nobody but the operator can go on. */
+  needsOperator: 7
+} as const
+
+const byTag: Readonly<Record<string, number>> = {
+  VmNotFound: ExitCode.notFound,
+  RunNotFound: ExitCode.notFound,
+  HostNotFound: ExitCode.notFound,
+  HostNotRunning: ExitCode.notFound,
+  NotFound: ExitCode.notFound,
+  VmSpecInvalid: ExitCode.usage,
+  UsageError: ExitCode.usage,
+  PreconditionFailed: ExitCode.precondition,
+  DeviceBusy: ExitCode.precondition,
+  DeviceMissing: ExitCode.precondition,
+  PermissionDenied: ExitCode.precondition,
+  HostLocked: ExitCode.precondition,
+  PackagesMissing: ExitCode.precondition,
+  RolledBack: ExitCode.rolledBack,
+  NeedsOperator: ExitCode.needsOperator,
+  // Only a resume reads what was handed over; both mean that memory waits for somebody to decide.
+  HandoverUnreadable: ExitCode.needsOperator,
+  ManifestInvalid: ExitCode.needsOperator,
+  SessionAlreadyRetrieved: ExitCode.needsOperator
+}
+
+/**
+ * The exit code for a failure.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const fromError = (error: unknown): number => {
+  if (typeof error !== "object" || error === null || !("_tag" in error) || typeof error._tag !== "string")
+    return ExitCode.failed
+  if (error._tag === "KernelImageInvalid")
+    return "reason" in error && error.reason === "missing" ? ExitCode.notFound : ExitCode.precondition
+  return byTag[error._tag] ?? ExitCode.failed
+}

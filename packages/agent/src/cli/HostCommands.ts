@@ -1,0 +1,2 @@
+import * as Command from "@effect/cli/Command"
+export const command = Command.make("host")

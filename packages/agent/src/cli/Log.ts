@@ -1,0 +1,35 @@
+/**
+ * Effect's log through pino, as JSON lines on stderr.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import { destination, pino } from "pino"
+
+const text = (part: unknown): string =>
+  typeof part === "string" ? part : part instanceof Error ? part.message : JSON.stringify(part)
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (level: LogLevel.LogLevel = LogLevel.Info): Layer.Layer<never> => {
+  const log = pino(
+    { name: "liveupdate", base: { pid: process.pid }, level: "trace" },
+    destination({ dest: 2, sync: true })
+  )
+  const logger = Logger.make(({ logLevel, message, cause }) => {
+    const parts = Array.isArray(message) ? message : [message]
+    const fields = Cause.isEmpty(cause) ? {} : { cause: Cause.pretty(cause) }
+    const line = parts.map(text).join(" ")
+    if (LogLevel.greaterThanEqual(logLevel, LogLevel.Fatal)) log.fatal(fields, line)
+    else if (LogLevel.greaterThanEqual(logLevel, LogLevel.Error)) log.error(fields, line)
+    else if (LogLevel.greaterThanEqual(logLevel, LogLevel.Warning)) log.warn(fields, line)
+    else if (LogLevel.greaterThanEqual(logLevel, LogLevel.Info)) log.info(fields, line)
+    else log.debug(fields, line)
+  })
+  return Layer.mergeAll(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(level))
+}

@@ -1,0 +1,38 @@
+/**
+ * The `agent` command.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "@effect/cli/Command"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Effect from "effect/Effect"
+import { ExitCode } from "./ExitCode.ts"
+import * as HostCommands from "./HostCommands.ts"
+import * as Layers from "./Layers.ts"
+import * as Log from "./Log.ts"
+import { Exited, run } from "./Runner.ts"
+import * as UpgradeCommand from "./UpgradeCommand.ts"
+import * as VmCommands from "./VmCommands.ts"
+
+const root = Command.make("agent").pipe(
+  Command.withDescription("Replaces a host's kernel under its running virtual machines."),
+  Command.withSubcommands([...UpgradeCommand.commands, VmCommands.command, HostCommands.command])
+)
+
+const cli = Command.run(root, { name: "agent", version: "0.1.0" })
+
+/**
+ * @since 0.1.0
+ * @category running
+ */
+export const main = (argv: ReadonlyArray<string>): void =>
+  run(
+    cli(argv).pipe(
+      // The parser has shown what it doesn't understand; the exit code is ours.
+      Effect.catchIf(ValidationError.isValidationError, () => Effect.fail(new Exited(ExitCode.usage))),
+      Effect.provide(Layers.host),
+      Effect.provide(Log.layer()),
+      Effect.provide(NodeContext.layer)
+    )
+  )

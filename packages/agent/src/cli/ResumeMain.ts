@@ -1,0 +1,70 @@
+/**
+ * `agent resume`, apart from all other commands: guests stand still while this loads, so it brings neither the command line
+ * parser nor pino with it.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import type { Event } from "../upgrade/Event.ts"
+import { type Resumed, resume } from "../upgrade/Resume.ts"
+import * as Layers from "./Layers.ts"
+import * as Output from "./Output.ts"
+import { run } from "./Runner.ts"
+
+const sentence = (resumed: Resumed): string => {
+  switch (resumed._tag) {
+    case "nothing":
+      return "Nothing to resume: no live update is waiting."
+    case "recovered":
+      return `The live update ${resumed.run} was interrupted before its jump; running again: ${resumed.vms.join(", ")}.`
+    case "upgraded":
+      return `The live update ${resumed.run} is done; running on: ${resumed.vms.join(", ")}.`
+  }
+}
+
+/**
+ * Tells whoever waits for the guests (the host's early start-up) that they run: it closes the descriptor that
+ * LIVEUPDATE_READY_FD names.
+ */
+const signalReady = Effect.sync(() => {
+  const fd = Number(process.env["LIVEUPDATE_READY_FD"] ?? Number.NaN)
+  if (!Number.isSafeInteger(fd) || fd < 3) return
+  delete process.env["LIVEUPDATE_READY_FD"]
+  Fs.closeSync(fd)
+})
+
+/**
+ * Events shown to a person have to be written somewhere, and that costs: they are kept until the guests run.
+ */
+const buffered = (listener: (event: Event) => void) => {
+  let waiting: Array<Event> | undefined = []
+  return {
+    listener: (event: Event) => {
+      if (waiting === undefined) listener(event)
+      else waiting.push(event)
+    },
+    release: Effect.sync(() => {
+      const events = waiting ?? []
+      waiting = undefined
+      events.forEach(listener)
+    })
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category running
+ */
+export const main = (format: Output.Format): void => {
+  const output = buffered(Output.eventListener(format))
+  run(
+    resume({ listener: output.listener, onRunning: Effect.zipRight(signalReady, output.release) }).pipe(
+      Effect.ensuring(output.release),
+      Effect.flatMap((resumed) => Output.result(format, sentence(resumed), { type: "resumed", ...resumed })),
+      Effect.provide(Layers.host),
+      Effect.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
+    )
+  )
+}

@@ -1,0 +1,69 @@
+/**
+ * Runs a command as a process: signals interrupt it, failures become one line on stderr and a documented exit code.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { ExitCode, fromError } from "./ExitCode.ts"
+
+const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const
+
+/**
+ * A failure whose text was shown already, such as that of a command that ran on a host; only its exit code is left.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Exited {
+  readonly _tag = "Exited"
+  readonly code: number
+  constructor(code: number) {
+    this.code = code
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const report = (cause: Cause.Cause<unknown>): number => {
+  const failure = Cause.failureOption(cause)
+  if (Option.isSome(failure)) {
+    if (failure.value instanceof Exited) return failure.value.code
+    process.stderr.write(`agent: ${messageOf(failure.value)}\n`)
+    return fromError(failure.value)
+  }
+  process.stderr.write(`agent: this is a bug, please report it\n${Cause.pretty(cause)}\n`)
+  return ExitCode.failed
+}
+
+/**
+ * Runs the program and ends the process with its exit code.
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const run = (program: Effect.Effect<void, unknown>): void => {
+  let signalled: keyof typeof signalCodes | undefined
+  const fiber = Effect.runFork(program)
+  const onSignal = (signal: keyof typeof signalCodes) => {
+    if (signalled !== undefined) return
+    signalled = signal
+    process.stderr.write(`agent: ${signal}: undoing what can be undone\n`)
+    Effect.runFork(Fiber.interruptFork(fiber))
+  }
+  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", onSignal)
+  fiber.addObserver((exit) => {
+    const code = Exit.isSuccess(exit)
+      ? ExitCode.ok
+      : signalled !== undefined && Cause.isInterrupted(exit.cause)
+        ? signalCodes[signalled]
+        : report(exit.cause)
+    // Output to a pipe is asynchronous: the process may end only when it is out.
+    process.exitCode = code
+    process.stdout.write("", () => process.stderr.write("", () => process.exit(code)))
+  })
+}

@@ -1,0 +1,187 @@
+/**
+ * `agent upgrade`, `agent status`, and `agent resume` for its help.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Event from "../upgrade/Event.ts"
+import * as HostFacts from "../upgrade/HostFacts.ts"
+import * as Resume from "../upgrade/Resume.ts"
+import * as RunLog from "../upgrade/RunLog.ts"
+import * as TimeLine from "../upgrade/TimeLine.ts"
+import * as Upgrade from "../upgrade/Upgrade.ts"
+import * as Shared from "./Options.ts"
+import * as Output from "./Output.ts"
+import * as Remote from "./Remote.ts"
+
+/**
+ * The command line contradicts itself.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
+
+/**
+ * There is no such run, or none at all.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RunNotFound extends Data.TaggedError("RunNotFound")<{ readonly run: string | undefined }> {
+  override get message(): string {
+    return this.run === undefined
+      ? "No live update was run on this host yet."
+      : `There is no run ${this.run}. List them with: ls ${RunLog.defaultDirectory}`
+  }
+}
+
+/** Sorts by time, and says it to a reader: 20261123T193000Z-1a2b */
+const newRun = Effect.map(DateTime.now, (now) => {
+  const time = DateTime.formatIso(now).replaceAll(/[-:]/g, "").replace(/\.\d+/, "")
+  return `${time}-${process.pid.toString(16)}`
+})
+
+const upgrade = Command.make(
+  "upgrade",
+  {
+    vms: Options.text("vm").pipe(
+      Options.atLeast(1),
+      Options.withDescription("a VM to carry over; repeat it: VMs that are not named would die with the old kernel")
+    ),
+    kernel: Options.text("kernel").pipe(
+      Options.withDescription("the next kernel's image (on the host that is upgraded)")
+    ),
+    initrd: Options.text("initrd").pipe(
+      Options.optional,
+      Options.withDescription("an initramfs for it; it is unpacked during the blackout")
+    ),
+    commandLine: Options.text("cmdline").pipe(
+      Options.optional,
+      Options.withDescription("the next kernel's command line")
+    ),
+    reuse: Options.boolean("reuse-cmdline").pipe(
+      Options.withDescription("take the running kernel's command line (the default without --cmdline)")
+    ),
+    output: Shared.output,
+    host: Shared.host
+  },
+  ({ vms, kernel, initrd, commandLine, reuse, output, host }) =>
+    Effect.gen(function* () {
+      if (reuse && Option.isSome(commandLine))
+        return yield* new UsageError({ message: "--cmdline and --reuse-cmdline exclude each other: give one of them." })
+      const running = yield* HostFacts.commandLine
+      if (Option.isSome(host))
+        return yield* Remote.upgrade(host.value, {
+          arguments: [
+            ...vms.flatMap((vm) => ["--vm", vm]),
+            "--kernel",
+            kernel,
+            ...(Option.isSome(initrd) ? ["--initrd", initrd.value] : []),
+            ...(Option.isSome(commandLine) ? ["--cmdline", commandLine.value] : ["--reuse-cmdline"])
+          ],
+          output
+        })
+      const run = yield* newRun
+      return yield* Effect.scoped(
+        Effect.gen(function* () {
+          const log = yield* RunLog.open({ run, listener: Output.eventListener(output) })
+          return yield* Upgrade.upgrade(
+            {
+              vms,
+              kernel,
+              ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
+              commandLine: Option.getOrElse(commandLine, () => running)
+            },
+            log
+          )
+        })
+      )
+    })
+).pipe(
+  Command.withDescription(
+    "Replace the host's kernel under running VMs. Until the jump every failure gives them back running; after it `agent resume` goes on."
+  )
+)
+
+const resume = Command.make("resume", { output: Shared.output }, ({ output }) =>
+  Effect.flatMap(Resume.resume({ listener: Output.eventListener(output) }), (resumed) =>
+    Output.result(output, JSON.stringify(resumed), { type: "resumed", ...resumed })
+  )
+).pipe(
+  Command.withDescription(
+    "After the jump, or after an interrupted upgrade: bring the VMs back. systemd calls it at boot"
+  )
+)
+
+const eventsOf = (lines: ReadonlyArray<string>) =>
+  lines.flatMap((line) => {
+    const event = Event.parse(line)
+    return event === undefined ? [] : [event]
+  })
+
+/** Every event of a run as it is written, until its outcome. */
+const follow = (run: string, listener: RunLog.Listener) =>
+  Effect.iterate(
+    { offset: 0, ended: false },
+    {
+      while: (state) => !state.ended,
+      body: ({ offset }) =>
+        Effect.gen(function* () {
+          const { lines, next } = yield* RunLog.readFrom(run, offset)
+          const events = eventsOf(lines)
+          yield* Effect.sync(() => events.forEach(listener))
+          const ended = events.some((event) => event.type === "outcome")
+          if (!ended) yield* Effect.sleep("50 millis")
+          return { offset: next, ended }
+        })
+    }
+  )
+
+const status = Command.make(
+  "status",
+  {
+    run: Options.text("run").pipe(Options.optional, Options.withDescription("a run's name; the last one by default")),
+    follow: Options.boolean("follow").pipe(Options.withDescription("show events as they come, until the run ends")),
+    output: Shared.output,
+    host: Shared.host
+  },
+  ({ run, follow: following, output, host }) =>
+    Effect.gen(function* () {
+      if (Option.isSome(host))
+        return yield* Remote.forward(host.value, [
+          "status",
+          ...(Option.isSome(run) ? ["--run", run.value] : []),
+          ...(following ? ["--follow"] : []),
+          "--output",
+          output
+        ])
+      const runs = yield* RunLog.list()
+      const name = Option.getOrElse(run, () => runs.at(-1))
+      if (name === undefined || !runs.includes(name)) return yield* new RunNotFound({ run: name })
+      if (following) return yield* Effect.asVoid(follow(name, Output.eventListener(output)))
+      const events = eventsOf((yield* RunLog.readFrom(name, 0)).lines)
+      if (output === "ndjson") return events.forEach(Output.eventListener(output))
+      const line = TimeLine.make(events)
+      const outcome = events.findLast((event) => event.type === "outcome")
+      const text = [
+        line === undefined ? `Run ${name}` : TimeLine.render(line),
+        "",
+        outcome === undefined
+          ? "It has no outcome yet. If no agent is running, run: agent resume"
+          : `${outcome.result}: ${outcome.message}`
+      ].join("\n")
+      yield* Output.result(output, text, {})
+    })
+).pipe(Command.withDescription("Show a live update: its time line and how it ended"))
+
+/**
+ * @since 0.1.0
+ * @category commands
+ */
+export const commands = [upgrade, resume, status] as const

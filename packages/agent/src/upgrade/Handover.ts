@@ -1,0 +1,105 @@
+/**
+ * What the two halves of a live update agree on: names of sessions, tokens, and what their manifests say. It goes through
+ * the handover itself, so that the second half needs no disk.
+ *
+ * @since 0.1.0
+ */
+import * as Token from "@liveupdate/sdk/Token"
+import * as Schema from "effect/Schema"
+
+/**
+ * The session that lists all others; its name is the only thing that the next kernel's agent has to know.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const indexSession = "liveupdate-index"
+
+/**
+ * One session per VM, so that one VM's trouble is never another's.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const vmSession = (id: string): string => `liveupdate-vm-${id}`
+
+/**
+ * Tokens of a VM's session; its manifest is at `Token.manifest`.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const tokens = { ram: Token.make(1n), state: Token.make(2n) } as const
+
+/**
+ * Manifest of the index session, written while the guests run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Index = Schema.Struct({
+  version: Schema.Literal(1),
+  run: Schema.String,
+  /** Release of the kernel that was left. */
+  from: Schema.String,
+  boot: Schema.String,
+  vms: Schema.Array(Schema.Struct({ id: Schema.String, session: Schema.String }))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Index = typeof Index.Type
+
+const Optional = Schema.optionalWith(Schema.String, { exact: true })
+
+const Disk = Schema.Struct({
+  path: Schema.String,
+  format: Schema.Literal("raw", "qcow2"),
+  readonly: Schema.Boolean,
+  cache: Schema.Literal("none", "writeback", "writethrough"),
+  serial: Optional
+})
+
+/**
+ * How a VM was configured, as in `vmm/Vm.ts`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const VmConfig = Schema.Struct({
+  id: Schema.String,
+  memoryBytes: Schema.Number,
+  cpus: Schema.Number,
+  machine: Schema.String,
+  accelerator: Schema.Literal("kvm", "tcg"),
+  cpu: Schema.String,
+  kernel: Optional,
+  initrd: Optional,
+  cmdline: Optional,
+  disks: Schema.Array(Disk),
+  binary: Schema.String,
+  args: Schema.Array(Schema.String)
+})
+
+/**
+ * Manifest of a VM's session, written when its state was saved.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const VmManifest = Schema.Struct({
+  version: Schema.Literal(1),
+  run: Schema.String,
+  config: VmConfig,
+  createdAt: Schema.Number,
+  /** Bytes of device state at `tokens.state`. */
+  stateBytes: Schema.Number
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type VmManifest = typeof VmManifest.Type

@@ -1,0 +1,89 @@
+/**
+ * What this host says of itself, read from /proc and /sys.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Effect from "effect/Effect"
+
+const read = (path: string): string | undefined => {
+  try {
+    return Fs.readFileSync(path, "utf8").trim()
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Changes with every kernel that boots, kexec included.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const bootId: Effect.Effect<string> = Effect.sync(() => read("/proc/sys/kernel/random/boot_id") ?? "unknown")
+
+/**
+ * As `uname -r`.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const kernelRelease: Effect.Effect<string> = Effect.sync(() => Os.release())
+
+/**
+ * The running kernel's command line.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const commandLine: Effect.Effect<string> = Effect.sync(() => read("/proc/cmdline") ?? "")
+
+/**
+ * When the kernel handed over to its first process, in milliseconds of CLOCK_MONOTONIC, from the kernel's own log
+ * (`run_init_process` in `init/main.c`); `undefined` when the log no longer reaches back that far.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const firstProcessAt: Effect.Effect<number | undefined> = Effect.sync(() => {
+  // Each read of /dev/kmsg answers one record: "priority,sequence,microseconds,flags;text".
+  const record = Buffer.alloc(8192)
+  let fd: number
+  try {
+    fd = Fs.openSync("/dev/kmsg", Fs.constants.O_RDONLY | Fs.constants.O_NONBLOCK)
+  } catch {
+    return undefined
+  }
+  try {
+    for (;;) {
+      const line = record.toString("utf8", 0, Fs.readSync(fd, record))
+      if (/;Run \S+ as init process/.test(line)) return Number(line.split(",")[2]) / 1000
+    }
+  } catch {
+    return undefined
+  } finally {
+    Fs.closeSync(fd)
+  }
+})
+
+/**
+ * What this process cost so far: peak resident memory in KiB, and the bytes that it read and wrote through system calls.
+ * Guest RAM is in none of them: it is never read, copied or written by the agent.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const processCost: Effect.Effect<{
+  readonly peakResidentKiB: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}> = Effect.sync(() => {
+  const field = (path: string, name: string) =>
+    Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(read(path) ?? "")?.[1] ?? 0)
+  return {
+    peakResidentKiB: field("/proc/self/status", "VmHWM"),
+    bytesRead: field("/proc/self/io", "rchar"),
+    bytesWritten: field("/proc/self/io", "wchar")
+  }
+})

@@ -1,0 +1,207 @@
+/**
+ * The half of a live update that runs on the new kernel. There is no way back here, only forward: what can't be brought
+ * back now stays parked with its memory, to be tried again.
+ *
+ * While this runs the guests stand still, so this module loads and does only what they need to run again.
+ *
+ * @since 0.1.0
+ */
+import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
+import * as Manifest from "@liveupdate/sdk/Manifest"
+import * as Memfd from "@liveupdate/sdk/Memfd"
+import * as Token from "@liveupdate/sdk/Token"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { makeRecord } from "../vmm/Vm.ts"
+import { Vmm } from "../vmm/Vmm.ts"
+import { VmStore } from "../vmm/VmStore.ts"
+import * as Handover from "./Handover.ts"
+import * as HostClock from "./HostClock.ts"
+import * as HostFacts from "./HostFacts.ts"
+import * as Recovery from "./Recovery.ts"
+import * as RunLog from "./RunLog.ts"
+import { NeedsOperator } from "./UpgradeError.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Resumed =
+  /** No live update is waiting for anything. */
+  | { readonly _tag: "nothing" }
+  /** A run that died before its jump was undone: these VMs run again. */
+  | { readonly _tag: "recovered"; readonly run: string; readonly vms: ReadonlyArray<string> }
+  /** The VMs of a run came through its jump. */
+  | { readonly _tag: "upgraded"; readonly run: string; readonly vms: ReadonlyArray<string> }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResumeOptions {
+  readonly directory?: string
+  readonly listener?: RunLog.Listener
+  /** Called as soon as every VM runs, before the accounts are closed. */
+  readonly onRunning?: Effect.Effect<void>
+}
+
+/** systemd opens the device for a moment at boot; whoever else has it won't keep it long either. */
+const whileDeviceIsBusy = <A, R>(effect: Effect.Effect<A, LiveUpdateError, R>): Effect.Effect<A, LiveUpdateError, R> =>
+  Effect.retry(effect, {
+    while: (error) => error._tag === "DeviceBusy",
+    schedule: Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(1000))
+  })
+
+const readIndex = Effect.gen(function* () {
+  const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(whileDeviceIsBusy)
+  const index = yield* Manifest.read(Handover.Index, yield* session.retrieve(Memfd.Memfd, Token.manifest))
+  return { session, index }
+})
+
+const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const vmm = yield* Vmm
+      const store = yield* VmStore
+      const { session, manifest, ram, state } = yield* Effect.gen(function* () {
+        const session = yield* LiveUpdate.retrieve(vm.session).pipe(whileDeviceIsBusy)
+        const [manifest, ram, state] = yield* Effect.all(
+          [
+            Effect.flatMap(session.retrieve(Memfd.Memfd, Token.manifest), (memfd) =>
+              Manifest.read(Handover.VmManifest, memfd)
+            ),
+            session.retrieve(Memfd.Memfd, Handover.tokens.ram),
+            session.retrieve(Memfd.Memfd, Handover.tokens.state)
+          ],
+          { concurrency: "unbounded" }
+        )
+        return { session, manifest, ram, state }
+      }).pipe(log.step("retrieve", { vm: vm.id }))
+
+      const paths = yield* store.prepare(vm.id)
+      const { process, connection } = yield* vmm
+        .launch(manifest.config, paths, { ramFd: ram.fd, incoming: true })
+        .pipe(log.step("start-vmm", { vm: vm.id }))
+      yield* Effect.gen(function* () {
+        yield* connection.loadState(state.fd).pipe(log.step("load-state", { vm: vm.id }))
+        yield* connection.resume.pipe(log.step("resume", { vm: vm.id }))
+      }).pipe(
+        // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
+        Effect.tapError(() => Effect.ignore(connection.quit))
+      )
+      yield* store.put(makeRecord(paths, process, manifest.createdAt))
+      yield* session.finish.pipe(log.step("finish", { vm: vm.id }))
+    })
+  )
+
+/** On a second try some VMs may have come back before. */
+const alreadyRuns = (id: string) =>
+  Effect.gen(function* () {
+    const store = yield* VmStore
+    const vmm = yield* Vmm
+    return yield* vmm.isRunning(yield* store.get(id))
+  }).pipe(Effect.orElseSucceed(() => false))
+
+const restoreOrExplain = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
+  restore(vm, log).pipe(
+    Effect.matchEffect({
+      onSuccess: () => Effect.succeed(Option.none()),
+      onFailure: (error) =>
+        Effect.gen(function* () {
+          if (error._tag === "SessionNotFound" && (yield* alreadyRuns(vm.id))) return Option.none()
+          return Option.some({ vm: vm.id, step: yield* log.current, reason: RunLog.reasonOf(error) })
+        })
+    })
+  )
+
+/** What the report needs and the guests don't wait for. */
+const closeAccounts = (index: Handover.Index, log: RunLog.RunLog) =>
+  Effect.gen(function* () {
+    const [calibration, release, firstProcess, started] = yield* Effect.all([
+      HostClock.calibrate,
+      HostFacts.kernelRelease,
+      HostFacts.firstProcessAt,
+      HostClock.processStart
+    ])
+    yield* log.emit({ type: "clock", ...calibration })
+    yield* log.emit({
+      type: "step",
+      step: "boot",
+      status: "done",
+      detail: { from: index.from, to: release, firstProcess, agentStarted: started }
+    })
+  })
+
+const forward = (options: ResumeOptions) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { session, index } = yield* readIndex
+      const log = yield* RunLog.open({ ...options, run: index.run })
+      const results = yield* Effect.forEach(index.vms, (vm) => restoreOrExplain(vm, log), { concurrency: "unbounded" })
+      yield* options.onRunning ?? Effect.void
+      const failed = results.filter(Option.isSome).map((_) => _.value)
+      const release = yield* HostFacts.kernelRelease
+      yield* closeAccounts(index, log)
+      if (failed.length > 0) {
+        const error = new NeedsOperator({ vms: failed })
+        yield* log.emit({ type: "outcome", result: "needs-operator", message: error.message })
+        yield* log.flush
+        return yield* error
+      }
+      yield* session.finish
+      yield* log.emit({
+        type: "outcome",
+        result: "upgraded",
+        message: `The host went from ${index.from} to ${release}; ${index.vms.length} VM(s) run on`,
+        detail: yield* HostFacts.processCost
+      })
+      yield* log.flush
+      const resumed: Resumed = { _tag: "upgraded", run: index.run, vms: index.vms.map((_) => _.id) }
+      return resumed
+    })
+  )
+
+/** Gives back VMs that a dead agent left paused. Its sessions are gone with it: the kernel rolled them back. */
+const recover = (options: ResumeOptions) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      yield* HostLock.acquire()
+      const pending = yield* Recovery.leftBehind()
+      if (pending === undefined) return { _tag: "nothing" } satisfies Resumed as Resumed
+      const store = yield* VmStore
+      const vmm = yield* Vmm
+      const log = yield* RunLog.open({ ...options, run: pending.run })
+      yield* Effect.forEach(
+        pending.vms,
+        (id) =>
+          Effect.scoped(
+            Effect.flatMap(Effect.flatMap(store.get(id), vmm.connect), (connection) => connection.resume)
+          ).pipe(log.step("recover", { vm: id })),
+        { concurrency: "unbounded", discard: true }
+      )
+      yield* Recovery.clear()
+      yield* log.emit({
+        type: "outcome",
+        result: "rolled-back",
+        message: "The agent ended before the jump; the VMs run as before"
+      })
+      yield* log.flush
+      return { _tag: "recovered", run: pending.run, vms: pending.vms } satisfies Resumed as Resumed
+    })
+  )
+
+/**
+ * Brings back what the previous kernel handed over; without a handover, gives back VMs that an interrupted run left paused.
+ * Harmless when there is neither.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const resume = (options: ResumeOptions = {}) =>
+  Effect.gen(function* () {
+    if (!(yield* LiveUpdate.isAvailable)) return yield* recover(options)
+    return yield* forward(options).pipe(Effect.catchTag("SessionNotFound", () => recover(options)))
+  })

@@ -1,0 +1,173 @@
+/**
+ * Where the time of a live update went, computed from its events.
+ *
+ * @since 0.1.0
+ */
+import type { Event, Step } from "./Event.ts"
+
+/**
+ * One bar: a step of a VM or of the host, on the axis whose zero is the moment the first VM began to pause.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Bar {
+  readonly step: Step
+  readonly vm?: string
+  /** Milliseconds; negative before the pause. */
+  readonly start: number
+  /** Milliseconds. */
+  readonly duration: number
+}
+
+/**
+ * The blackout of one VM, from the call that pauses it to the answer that it runs, and who spent it. In milliseconds; the
+ * shares add up to the whole.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Blackout {
+  readonly vm: string
+  readonly total: number
+  /** From the reboot call to the new kernel's first process. */
+  readonly kernel: number
+  readonly vmmStart: number
+  readonly stateSave: number
+  readonly stateLoad: number
+  /** The rest: pause, preserve, start of our process, retrieve, resume. */
+  readonly ours: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TimeLine {
+  readonly run: string
+  readonly from: string
+  readonly to: string
+  readonly bars: ReadonlyArray<Bar>
+  readonly blackouts: ReadonlyArray<Blackout>
+  /** How far `total` and `kernel` may be off, in milliseconds: the clocks of two kernels had to be joined. */
+  readonly uncertainty: number
+}
+
+type StepEvent = Extract<Event, { type: "step" }>
+
+const isStep = (event: Event): event is StepEvent => event.type === "step"
+
+const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
+
+/**
+ * The time line of a run whose VMs came through; `undefined` while it isn't complete.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (events: ReadonlyArray<Event>): TimeLine | undefined => {
+  const clocks = new Map(events.flatMap((event) => (event.type === "clock" ? [[event.boot, event] as const] : [])))
+  const at = (event: Pick<Event, "boot" | "monotonic">): number | undefined => {
+    const clock = clocks.get(event.boot)
+    return clock === undefined ? undefined : event.monotonic + clock.offset
+  }
+  const steps = events.filter(isStep)
+  const find = (step: Step, status: StepEvent["status"], vm?: string) =>
+    // The last one: a step that failed and was tried again counts with the try that worked.
+    steps.findLast((event) => event.step === step && event.status === status && event.vm === vm)
+  const moment = (step: Step, status: StepEvent["status"], vm?: string) => {
+    const event = find(step, status, vm)
+    return event === undefined ? undefined : at(event)
+  }
+
+  const boot = find("boot", "done")
+  const jump = moment("jump", "started")
+  const firstProcess = numberOf(boot?.detail?.["firstProcess"])
+  const paused = steps.filter((event) => event.step === "pause" && event.status === "started")
+  const zero = Math.min(...paused.map((event) => at(event) ?? Number.NaN))
+  if (boot === undefined || jump === undefined || Number.isNaN(zero) || !Number.isFinite(zero)) return undefined
+  const userSpace = firstProcess === undefined ? undefined : at({ boot: boot.boot, monotonic: firstProcess })
+
+  const bars = steps.flatMap((event): ReadonlyArray<Bar> => {
+    if (event.status !== "done" || event.step === "boot") return []
+    const start = moment(event.step, "started", event.vm)
+    const end = at(event)
+    if (start === undefined || end === undefined) return []
+    return [
+      {
+        step: event.step,
+        ...(event.vm === undefined ? {} : { vm: event.vm }),
+        start: start - zero,
+        duration: end - start
+      }
+    ]
+  })
+  const kernel = (userSpace ?? jump) - jump
+  const jumpBar: Bar = { step: "jump", start: jump - zero, duration: kernel }
+
+  const blackouts = paused.flatMap((event): ReadonlyArray<Blackout> => {
+    const vm = event.vm
+    const start = at(event)
+    const end = vm === undefined ? undefined : moment("resume", "done", vm)
+    if (vm === undefined || start === undefined || end === undefined) return []
+    const spent = (step: Step) => bars.findLast((bar) => bar.step === step && bar.vm === vm)?.duration ?? 0
+    const total = end - start
+    const shares = {
+      kernel,
+      vmmStart: spent("start-vmm"),
+      stateSave: spent("save-state"),
+      stateLoad: spent("load-state")
+    }
+    const ours = total - shares.kernel - shares.vmmStart - shares.stateSave - shares.stateLoad
+    return [{ vm, total, ...shares, ours }]
+  })
+  if (blackouts.length === 0) return undefined
+  return {
+    run: boot.run,
+    from: String(boot.detail?.["from"] ?? "unknown"),
+    to: String(boot.detail?.["to"] ?? "unknown"),
+    bars: [...bars, jumpBar].sort((a, b) => a.start - b.start),
+    blackouts,
+    uncertainty: [...clocks.values()].reduce((sum, clock) => sum + clock.uncertainty, 0)
+  }
+}
+
+const pad = (text: string, width: number) => text.padEnd(width)
+const ms = (value: number) => `${Math.round(value)} ms`
+
+/**
+ * The time line as text, for a terminal of any width over 72 columns.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const render = (line: TimeLine): string => {
+  const inside = line.bars.filter((bar) => bar.start + bar.duration > 0 || bar.start >= 0)
+  const before = line.bars.filter((bar) => !inside.includes(bar))
+  const end = Math.max(...inside.map((bar) => bar.start + bar.duration), 1)
+  const width = 40
+  const draw = (bar: Bar) => {
+    const from = Math.min(width - 1, Math.max(0, Math.floor((bar.start / end) * width)))
+    const length = Math.max(1, Math.min(width - from, Math.round((bar.duration / end) * width)))
+    return `${" ".repeat(from)}${"█".repeat(length)}`.padEnd(width)
+  }
+  const row = (bar: Bar, picture: string) =>
+    `  ${pad(`${bar.step}${bar.vm === undefined ? "" : ` ${bar.vm}`}`, 26)} ${picture} ${ms(bar.duration)}`
+  const shares = line.blackouts.flatMap((_) => [
+    `  ${_.vm}: blackout ${ms(_.total)} (±${Math.ceil(line.uncertainty)} ms)`,
+    `    kernel ${ms(_.kernel)} · VMM start ${ms(_.vmmStart)} · state save ${ms(_.stateSave)} · state load ${ms(_.stateLoad)} · ours ${ms(_.ours)}`
+  ])
+  return [
+    `Kernel ${line.from} → ${line.to}   run ${line.run}`,
+    "",
+    "While the guests ran:",
+    ...before.map((bar) => row(bar, "")),
+    "",
+    "From the pause on:",
+    ...inside.map((bar) => row(bar, draw(bar))),
+    "",
+    ...shares
+  ]
+    .map((text) => text.trimEnd())
+    .join("\n")
+}

@@ -1,0 +1,275 @@
+/**
+ * The half of a live update that runs on the old kernel: everything up to the jump, and the way back from every step of it.
+ *
+ * The undo is the scope: the next kernel is unloaded, the sessions are closed (which gives every file back), the VMs
+ * resumed, in reverse order. The jump is called inside all those scopes; if it succeeds, none of them ever ends.
+ *
+ * @since 0.1.0
+ */
+import { execFile } from "node:child_process"
+import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as KernelImage from "@liveupdate/sdk/KernelImage"
+import * as Kexec from "@liveupdate/sdk/Kexec"
+import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
+import * as Manifest from "@liveupdate/sdk/Manifest"
+import * as Memfd from "@liveupdate/sdk/Memfd"
+import type { OutgoingSession } from "@liveupdate/sdk/Session"
+import * as Token from "@liveupdate/sdk/Token"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { VmRecord } from "../vmm/Vm.ts"
+import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
+import type { VmmError } from "../vmm/VmmError.ts"
+import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } from "../vmm/VmStore.ts"
+import * as Handover from "./Handover.ts"
+import * as HostClock from "./HostClock.ts"
+import * as HostFacts from "./HostFacts.ts"
+import * as Recovery from "./Recovery.ts"
+import { type RunLog, reasonOf } from "./RunLog.ts"
+import { PreconditionFailed, RolledBack } from "./UpgradeError.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface UpgradeOptions {
+  readonly vms: ReadonlyArray<string>
+  readonly kernel: string
+  readonly initrd?: string
+  readonly commandLine: string
+}
+
+/** A VM to carry: its record, and a line to its VMM. */
+interface Target {
+  readonly record: VmRecord
+  readonly connection: VmConnection
+}
+
+type PreflightError =
+  | PreconditionFailed
+  | LiveUpdateError
+  | KernelImage.KernelImageInvalid
+  | VmNotFound
+  | VmRecordCorrupt
+  | VmStoreFailed
+  | VmmError
+
+const fail = (what: string, next: string) => new PreconditionFailed({ what, next })
+
+/** The parameters without which the next kernel would throw away what it is handed. */
+const checkCommandLine = (commandLine: string): Effect.Effect<void, PreconditionFailed> => {
+  const parameters = commandLine.split(/\s+/)
+  const isOff = (name: string) =>
+    parameters.some((_) => /^(0|n|N|off|false)$/.test(_.split("=")[1] ?? "on") && _.startsWith(`${name}=`))
+  const live = parameters.some((_) => /^liveupdate=(1|y|Y|on|true)$/.test(_) || _ === "liveupdate")
+  if (!live || isOff("liveupdate"))
+    return fail(
+      "The next kernel's command line doesn't turn live update on, so the guests' memory would be lost",
+      `Add liveupdate=on, or use --reuse-cmdline. It was: ${commandLine}`
+    )
+  if (isOff("kho"))
+    return fail("The next kernel's command line turns kexec handover off", `Remove kho=off. It was: ${commandLine}`)
+  return Effect.void
+}
+
+/** The VMs to carry, connected; refuses when another VM would die with the kernel. */
+const findTargets = (ids: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const store = yield* VmStore
+    const vmm = yield* Vmm
+    if (new Set(ids).size !== ids.length) return yield* fail("A VM is named twice", "Name each VM once with --vm")
+    const records = yield* Effect.forEach(ids, (id) => store.get(id))
+    const others = (yield* store.list).filter((record) => !ids.includes(record.id))
+    const alive = yield* Effect.filter(others, vmm.isRunning)
+    if (alive.length > 0)
+      return yield* fail(
+        `kexec takes the whole host, and these running VMs are not part of the live update: ${alive.map((_) => _.id).join(", ")}`,
+        "Name them with --vm as well, or stop them first: agent vm stop ID"
+      )
+    return yield* Effect.forEach(records, (record) =>
+      Effect.gen(function* () {
+        const connection = yield* vmm.connect(record)
+        const status = yield* connection.status
+        if (status.state !== "running")
+          return yield* fail(
+            `VM ${record.id} is not running but ${status.state} (${status.detail})`,
+            status.state === "paused" || status.state === "saved"
+              ? "If a live update was interrupted, run: agent resume"
+              : "Start it first, or leave it out"
+          )
+        const blockers = yield* connection.saveBlockers
+        if (blockers.length > 0)
+          return yield* fail(`VM ${record.id} can't be saved: ${blockers.join("; ")}`, "Remove what blocks it")
+        return { record, connection } satisfies Target
+      })
+    )
+  })
+
+const preflight = (
+  options: UpgradeOptions
+): Effect.Effect<
+  { readonly targets: ReadonlyArray<Target>; readonly image: KernelImage.KernelImage; readonly from: string },
+  PreflightError,
+  Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate
+> =>
+  Effect.gen(function* () {
+    if (process.getuid?.() !== 0) return yield* fail("A live update needs root", "Run the agent as root")
+    yield* LiveUpdate.probe
+    const image = yield* KernelImage.inspect(options.kernel)
+    if (options.initrd !== undefined) yield* checkReadable(options.initrd)
+    yield* checkCommandLine(options.commandLine)
+    yield* HostLock.acquire()
+    const interrupted = yield* Recovery.leftBehind()
+    if (interrupted !== undefined)
+      return yield* fail(
+        `An earlier live update (${interrupted.run}) was interrupted before its jump`,
+        "Give its VMs back first: agent resume"
+      )
+    const targets = yield* findTargets(options.vms)
+    return { targets, image, from: yield* HostFacts.kernelRelease }
+  })
+
+const checkReadable = (path: string): Effect.Effect<void, PreconditionFailed> =>
+  Effect.async((resume) => {
+    execFile("test", ["-r", path, "-a", "-f", path], (error) =>
+      resume(error === null ? Effect.void : fail(`The initrd ${path} can't be read`, "Check the path"))
+    )
+  })
+
+/** Writes dirty pages back: what is only in the page cache dies with the kernel. */
+const sync: Effect.Effect<void> = Effect.async((resume) => {
+  execFile("sync", () => resume(Effect.void))
+})
+
+/** A session with the guest's RAM in it, made while the guest runs. */
+interface Carried extends Target {
+  readonly session: OutgoingSession
+  readonly state: Memfd.Memfd
+}
+
+const preserveRunning = (target: Target, log: RunLog) =>
+  Effect.gen(function* () {
+    const { record } = target
+    const ram = yield* Memfd.adopt({ pid: record.pid, fd: record.ramFd })
+    const session = yield* LiveUpdate.create(Handover.vmSession(record.id))
+    yield* session.preserve(ram, Handover.tokens.ram)
+    // Grows as the VMM writes it: its size is frozen only when it is preserved.
+    const state = yield* Memfd.create({ name: `liveupdate-state-${record.id}`, size: 0 })
+    return { ...target, session, state } satisfies Carried
+  }).pipe(
+    log.step("preserve-running", {
+      vm: target.record.id,
+      describe: () => ({ memoryBytes: target.record.config.memoryBytes })
+    })
+  )
+
+/** The list of sessions, for the next kernel's agent. */
+const preserveIndex = (targets: ReadonlyArray<Target>, log: RunLog) =>
+  Effect.gen(function* () {
+    const session = yield* LiveUpdate.create(Handover.indexSession)
+    const manifest = yield* Manifest.write(Handover.Index, {
+      version: 1 as const,
+      run: log.run,
+      from: yield* HostFacts.kernelRelease,
+      boot: yield* HostFacts.bootId,
+      vms: targets.map(({ record }) => ({ id: record.id, session: Handover.vmSession(record.id) }))
+    })
+    yield* session.preserve(manifest, Token.manifest)
+  })
+
+/** Pauses a VM for as long as the scope lives: if the jump doesn't happen, it runs again. */
+const pause = ({ record, connection }: Target, log: RunLog, notResumed: Array<NotResumed>) =>
+  Effect.acquireRelease(connection.pause.pipe(log.step("pause", { vm: record.id })), () =>
+    connection.resume.pipe(
+      Effect.zipRight(log.emit({ type: "step", step: "pause", status: "undone", vm: record.id })),
+      Effect.catchAll((error) =>
+        Effect.sync(() => notResumed.push({ vm: record.id, reason: reasonOf(error) })).pipe(
+          Effect.zipRight(Effect.logError(`VM ${record.id} could not be resumed`, error))
+        )
+      )
+    )
+  )
+
+const saveState = ({ record, connection, state }: Carried, log: RunLog) =>
+  connection
+    .saveState(state.fd)
+    .pipe(log.step("save-state", { vm: record.id, describe: ({ bytes }) => ({ stateBytes: bytes }) }))
+
+const preserveState = ({ record, session, state }: Carried, log: RunLog) =>
+  Effect.gen(function* () {
+    const manifest = yield* Manifest.write(Handover.VmManifest, {
+      version: 1 as const,
+      run: log.run,
+      config: record.config,
+      createdAt: record.createdAt,
+      stateBytes: yield* Memfd.size(state)
+    })
+    yield* session.preserve(state, Handover.tokens.state)
+    yield* session.preserve(manifest, Token.manifest)
+  }).pipe(log.step("preserve-state", { vm: record.id }))
+
+type NotResumed = RolledBack["notResumed"][number]
+
+/** Everything that has an undo, and at its innermost the one step that has none. */
+const carry = (options: UpgradeOptions, targets: ReadonlyArray<Target>, log: RunLog, notResumed: Array<NotResumed>) =>
+  Effect.gen(function* () {
+    yield* Recovery.note({ version: 1, run: log.run, vms: targets.map((_) => _.record.id) })
+    yield* Kexec.load(options).pipe(log.step("load-kernel"))
+    const clock = yield* Effect.fork(HostClock.calibrate)
+    yield* preserveIndex(targets, log)
+    const carried = yield* Effect.forEach(targets, (target) => preserveRunning(target, log), { concurrency: 2 })
+    yield* sync.pipe(log.step("sync"))
+    yield* log.emit({ type: "clock", ...(yield* clock) })
+
+    // From here on guests stand still: nothing that could have been done before may be done now.
+    yield* Effect.forEach(carried, (target) => pause(target, log, notResumed), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    yield* Effect.all(
+      [sync, Effect.forEach(carried, (target) => saveState(target, log), { concurrency: "unbounded", discard: true })],
+      { concurrency: "unbounded" }
+    )
+    yield* Effect.forEach(carried, (target) => preserveState(target, log), { concurrency: 2, discard: true })
+    yield* log.emit({ type: "step", step: "jump", status: "started", detail: yield* HostFacts.processCost })
+    yield* log.flush
+    return yield* Kexec.jump.pipe(
+      Effect.tapError((error) =>
+        log.emit({ type: "step", step: "jump", status: "failed", detail: { reason: reasonOf(error) } })
+      )
+    )
+  })
+
+/**
+ * Runs the first half. It ends only by failing: `RolledBack` when a step after the preflight failed and everything was
+ * undone, another error when nothing had been touched yet.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const upgrade = (
+  options: UpgradeOptions,
+  log: RunLog
+): Effect.Effect<never, PreflightError | RolledBack, VmStore | Vmm | LiveUpdate.LiveUpdate | Kexec.Kexec> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      // Not logged before it is passed: a live update that is refused leaves nothing behind.
+      const { targets, image, from } = yield* preflight(options)
+      yield* log.emit({
+        type: "step",
+        step: "preflight",
+        status: "done",
+        detail: { from, to: image.release, image: image.path, vms: options.vms }
+      })
+      const notResumed: Array<NotResumed> = []
+      return yield* Effect.scoped(carry(options, targets, log, notResumed)).pipe(
+        Effect.catchAll((cause) =>
+          Effect.flatMap(log.current, (step) => Effect.fail(new RolledBack({ step, cause, notResumed })))
+        ),
+        Effect.tapErrorTag("RolledBack", (error) =>
+          log.emit({ type: "outcome", result: "rolled-back", message: error.message })
+        )
+      )
+    })
+  )

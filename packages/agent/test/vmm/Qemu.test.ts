@@ -1,0 +1,226 @@
+/**
+ * The driver against a real QEMU. The guest needs no operating system (`TickingGuest`), the host no KVM.
+ */
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as ProcStat from "../../src/vmm/ProcStat.ts"
+import * as Qemu from "../../src/vmm/Qemu.ts"
+import * as Qmp from "../../src/vmm/Qmp.ts"
+import { makeRecord, type VmConfig, type VmPaths } from "../../src/vmm/Vm.ts"
+import { Vmm } from "../../src/vmm/Vmm.ts"
+import * as VmStore from "../../src/vmm/VmStore.ts"
+import * as TickingGuest from "./TickingGuest.ts"
+
+interface Host {
+  readonly directory: string
+  readonly config: VmConfig
+  readonly paths: VmPaths
+  readonly ram: number
+}
+
+/** Memory without a name, as a memfd is. */
+const memory = (bytes: number): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const directory = fs.mkdtempSync("/dev/shm/liveupdate-")
+      const fd = fs.openSync(join(directory, "memory"), "wx+", 0o600)
+      fs.rmSync(directory, { recursive: true })
+      fs.ftruncateSync(fd, bytes)
+      return fd
+    }),
+    (fd) => Effect.sync(() => fs.closeSync(fd))
+  )
+
+const host = Effect.gen(function* () {
+  const directory = yield* Effect.acquireRelease(
+    Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "vmm-"))),
+    (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true }))
+  )
+  const store = VmStore.layerAt({ state: join(directory, "state"), runtime: join(directory, "run") })
+  const paths = yield* Effect.provide(
+    Effect.flatMap(VmStore.VmStore, ({ prepare }) => prepare("guest")),
+    store
+  )
+  const config = TickingGuest.make(directory, "guest")
+  return { directory, config, paths, ram: yield* memory(config.memoryBytes) } satisfies Host
+})
+
+/** A VM that is pulled the plug at the end of the test, whatever happened. */
+const started = Effect.fn(function* ({ config, paths, ram }: Host, incoming = false) {
+  const vmm = yield* Vmm
+  const vm = yield* vmm.launch(config, paths, { ramFd: ram, incoming })
+  yield* Effect.addFinalizer(() => Effect.ignore(vm.connection.quit))
+  return vm
+})
+
+const run = <A, E>(body: Effect.Effect<A, E, Vmm | Scope.Scope>) => Effect.provide(body, Qemu.layer)
+
+describe("Qemu", { timeout: 20_000 }, () => {
+  it.scopedLive("a saved VM goes on in the same process, and in another one", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const { consolePath } = machine.paths
+        const first = yield* started(machine)
+        assert.match(first.process.config.machine, /^pc-q35-\d+\.\d+$/)
+        assert.strictEqual(first.connection.ramFd, 3)
+        assert.deepStrictEqual(yield* first.connection.saveBlockers, [])
+        yield* TickingGuest.ticks(consolePath, 3)
+        assert.strictEqual((yield* first.connection.status).state, "running")
+
+        yield* first.connection.pause
+        assert.strictEqual((yield* first.connection.status).state, "paused")
+        const state = yield* memory(0)
+        const saved = yield* first.connection.saveState(state)
+        assert.isAbove(saved.bytes, 10_000)
+        assert.isBelow(saved.bytes, TickingGuest.MEMORY_BYTES / 4)
+        assert.strictEqual((yield* first.connection.status).state, "saved")
+
+        yield* first.connection.resume
+        yield* TickingGuest.ticks(consolePath, 3)
+        yield* first.connection.pause
+        yield* first.connection.saveState(state)
+        yield* first.connection.quit
+        assert.isFalse(yield* ProcStat.isRunning(first.process))
+
+        const again = { ...machine, config: first.process.config }
+        const second = yield* started(again, true)
+        assert.strictEqual((yield* second.connection.status).state, "incoming")
+        const loaded = yield* second.connection.loadState(state)
+        assert.isAbove(loaded.bytes, 10_000)
+        assert.strictEqual((yield* second.connection.status).state, "paused")
+        yield* second.connection.resume
+        yield* TickingGuest.ticks(consolePath, 3)
+        assert.isTrue(TickingGuest.isUnbroken(TickingGuest.digits(consolePath)), TickingGuest.digits(consolePath))
+      })
+    )
+  )
+
+  it.scopedLive("a VM outlives the connection; a record leads back to it, until it is gone", () =>
+    run(
+      Effect.gen(function* () {
+        const vmm = yield* Vmm
+        const machine = yield* host
+        const record = yield* Effect.scoped(
+          Effect.map(vmm.launch(machine.config, machine.paths, { ramFd: machine.ram, incoming: false }), (vm) =>
+            makeRecord(machine.paths, vm.process, 0)
+          )
+        )
+        assert.isTrue(yield* vmm.isRunning(record))
+        for (const _ of [1, 2]) {
+          const { state } = yield* Effect.scoped(Effect.flatMap(vmm.connect(record), ({ status }) => status))
+          assert.strictEqual(state, "running")
+        }
+        yield* Effect.scoped(Effect.flatMap(vmm.connect(record), ({ quit }) => quit))
+        assert.isFalse(yield* vmm.isRunning(record))
+        const error = yield* Effect.flip(Effect.scoped(vmm.connect(record)))
+        assert.strictEqual(error._tag, "VmmExited")
+        // The same pid with another start time is somebody else.
+        const stranger = { ...record, pid: process.pid }
+        assert.strictEqual((yield* Effect.flip(Effect.scoped(vmm.connect(stranger))))._tag, "VmmExited")
+      })
+    )
+  )
+
+  it.scopedLive("the monitor serves one client at a time: the second one is told", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        yield* started(machine)
+        const error = yield* Effect.flip(Qmp.connect(machine.paths.qmpPath, "200 millis"))
+        assert.strictEqual(error._tag, "QmpTimeout")
+        assert.include(error.message, "another client")
+      })
+    )
+  )
+
+  it.scopedLive("a running VM is not saved; a save that fails leaves a VM that can be resumed", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const { connection } = yield* started(machine)
+        const state = yield* memory(0)
+        assert.strictEqual((yield* Effect.flip(connection.saveState(state)))._tag, "VmmStateUnexpected")
+        yield* connection.pause
+        const error = yield* Effect.flip(connection.saveState(987_654))
+        assert.include(["VmmTransferFailed", "QmpCommandFailed"], error._tag)
+        yield* connection.resume
+        yield* TickingGuest.ticks(machine.paths.consolePath, 2)
+      })
+    )
+  )
+
+  it.scopedLive("a VMM that dies is told with how and its last words", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const refused = yield* Effect.flip(
+          Effect.scoped(started({ ...machine, config: { ...machine.config, args: ["-device", "no-such-device"] } }))
+        )
+        assert(refused._tag === "VmmExited", refused._tag)
+        assert.deepStrictEqual(refused.exit, { _tag: "code", code: 1 })
+        assert.include(refused.message, "no-such-device")
+
+        const { connection } = yield* started(machine)
+        process.kill(connection.pid, "SIGKILL")
+        const killed = yield* Effect.flip(Effect.zipRight(connection.exited, connection.status))
+        assert(killed._tag === "VmmExited", killed._tag)
+        assert.deepStrictEqual(killed.exit, { _tag: "signal", signal: "SIGKILL" })
+        assert.deepStrictEqual(killed.logTail, [])
+      })
+    )
+  )
+
+  it.scopedLive("state that is none is refused", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const { connection } = yield* started(machine, true)
+        const error = yield* Effect.flip(connection.loadState(yield* memory(4096)))
+        // QEMU before 9.1 exits, later ones say so and stay.
+        assert.include(["VmmExited", "VmmTransferFailed"], error._tag)
+        assert.include(error.message, "migration")
+      })
+    )
+  )
+
+  it.scopedLive("a launch that can't be is typed", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const missing = yield* Effect.flip(started({ ...machine, config: { ...machine.config, binary: "/no/qemu" } }))
+        assert(missing._tag === "VmmStartFailed", missing._tag)
+        assert.include(missing.message, "ENOENT")
+        const small = yield* Effect.flip(started({ ...machine, ram: yield* memory(4096) }))
+        assert.strictEqual(small._tag, "VmmStartFailed")
+      })
+    )
+  )
+
+  it.scopedLive("a launch that is interrupted leaves no process", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        // A binary that never speaks: its pid is its own log.
+        const silent = join(machine.directory, "silent")
+        fs.writeFileSync(silent, "#!/bin/sh\necho $$\nexec sleep 1000\n", { mode: 0o700 })
+        const vmm = yield* Vmm
+        const fiber = yield* Effect.fork(
+          Effect.scoped(
+            vmm.launch({ ...machine.config, binary: silent }, machine.paths, { ramFd: machine.ram, incoming: false })
+          )
+        )
+        const words = yield* TickingGuest.ticks(machine.paths.logPath, 2)
+        const exit = yield* Fiber.interrupt(fiber)
+        assert.isTrue(Exit.isInterrupted(exit))
+        assert.isFalse(fs.existsSync(`/proc/${words.trim()}`))
+      })
+    )
+  )
+})

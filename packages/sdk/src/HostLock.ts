@@ -1,0 +1,34 @@
+/**
+ * One live update at a time on a host: kexec takes all of it, so two orchestrators must not both be at it.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Fd from "./internal/fd.ts"
+import * as libc from "./internal/libc.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
+
+/**
+ * Where the lock is unless the caller says otherwise; a tmpfs, as the lock is worth nothing after the jump.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const path = "/run/liveupdate/host.lock"
+
+/**
+ * Takes the lock for as long as the scope lives. The kernel drops it with the process, however that ends. Fails with
+ * `HostLocked` at once when another process has it.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const acquire = (lockPath: string = path): Effect.Effect<void, LiveUpdateError, Scope.Scope> =>
+  Effect.gen(function* () {
+    yield* Effect.sync(() => Fs.mkdirSync(Path.dirname(lockPath), { recursive: true, mode: 0o700 }))
+    const fd = yield* Fd.openFile(lockPath, libc.O_RDWR | libc.O_CREAT, "host.lock")
+    yield* Fd.call("host.lock", { path: lockPath }, () => libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB))
+  }).pipe(Effect.withSpan("HostLock.acquire"))

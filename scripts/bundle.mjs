@@ -1,0 +1,79 @@
+// Bundles the agent for a host: packages/agent/dist/bundle holds all that runs there, no node_modules.
+//
+//   agent.mjs    every command
+//   resume.mjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
+//   *.node       ffi-rs's native part
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { build } from "esbuild"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const agent = join(root, "packages/agent")
+const out = join(agent, "dist/bundle")
+
+const require = createRequire(join(root, "packages/sdk/package.json"))
+const ffi = dirname(require.resolve("ffi-rs/package.json"))
+
+/** ffi-rs asks Node's diagnostic report which libc it runs on; that costs more than all of our start. */
+const quickLibcProbe = {
+  name: "quick-libc-probe",
+  setup(plugin) {
+    plugin.onLoad({ filter: /ffi-rs\/index\.js$/ }, ({ path }) => {
+      const source = readFileSync(path, "utf8")
+      const probe = `return existsSync(\`/lib/ld-musl-\${arch === "arm64" ? "aarch64" : "x86_64"}.so.1\`)`
+      const contents = source.replace("function isMusl() {", `function isMusl() {\n  ${probe}`)
+      if (contents === source) throw new Error(`${path}: the libc probe is not where it was; look at it again`)
+      return { contents, loader: "js" }
+    })
+  }
+}
+
+const options = {
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  minify: true,
+  keepNames: false,
+  sourcemap: false,
+  legalComments: "none",
+  logLevel: "warning",
+  metafile: true,
+  external: ["*.node", "@yuuang/*"],
+  plugins: [quickLibcProbe],
+  banner: {
+    js: [
+      'import { createRequire as liveupdateRequire } from "node:module";',
+      "const require = liveupdateRequire(import.meta.url);",
+      'const __dirname = new URL(".", import.meta.url).pathname, __filename = new URL(import.meta.url).pathname;'
+    ].join("\n")
+  }
+}
+
+rmSync(out, { recursive: true, force: true })
+mkdirSync(out, { recursive: true })
+
+const resume = await build({
+  ...options,
+  entryPoints: [join(agent, "dist/resume.js")],
+  outfile: join(out, "resume.mjs")
+})
+await build({ ...options, entryPoints: [join(agent, "dist/bin.js")], outfile: join(out, "agent.mjs") })
+
+// What must not come into the resume path; each of these was seen to cost a blackout tens of milliseconds.
+const forbidden = /node_modules\/(@effect\/|pino|smol-toml|fast-check)/
+const offenders = Object.entries(resume.metafile.outputs)
+  .flatMap(([, output]) => Object.entries(output.inputs))
+  .filter(([path, { bytesInOutput }]) => forbidden.test(path) && bytesInOutput > 0)
+  .map(([path]) => path)
+if (offenders.length > 0) throw new Error(`the resume path must not load:\n${offenders.join("\n")}`)
+
+const natives = join(dirname(ffi), "@yuuang")
+for (const name of readdirSync(natives)) {
+  const folder = join(natives, name)
+  for (const file of readdirSync(folder)) if (file.endsWith(".node")) cpSync(join(folder, file), join(out, file))
+}
+for (const file of readdirSync(out))
+  process.stderr.write(`${file.padEnd(32)} ${(statSync(join(out, file)).size / 1024).toFixed(0)} KiB\n`)

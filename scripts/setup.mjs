@@ -1,0 +1,89 @@
+// Everything a fresh machine needs before the README's two commands can run; quick when it is all there.
+//
+//   node scripts/setup.mjs          workspace: dependencies at the locked versions, build
+//   node scripts/setup.mjs --host   and the Debian packages that build and run the QEMU host
+//
+// Exit code 5: something is missing that only the person at the keyboard can put right; the message says what.
+import { spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const PNPM = "pnpm@10.34.9"
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+const say = (text) => process.stderr.write(`setup: ${text}\n`)
+const refuse = (text) => {
+  process.stderr.write(`setup: ${text}\n`)
+  process.exit(5)
+}
+
+/** Long work keeps quiet unless it fails: its output is of no use to somebody who waits for a demo. */
+const work = (what, command, args, options = {}) => {
+  const began = process.hrtime.bigint()
+  say(`${what} …`)
+  const result = spawnSync(command, args, { cwd: root, encoding: "utf8", maxBuffer: 256 << 20, ...options })
+  if (result.status !== 0) {
+    process.stderr.write(`${result.stdout ?? ""}${result.stderr ?? ""}`)
+    process.stderr.write(
+      `setup: failed: ${command} ${args.join(" ")}${result.error ? ` (${result.error.message})` : ""}\n`
+    )
+    process.exit(1)
+  }
+  say(`${what}: done in ${(Number(process.hrtime.bigint() - began) / 1e9).toFixed(1)} s`)
+}
+
+const checkNode = () => {
+  const [major, minor] = process.versions.node.split(".").map(Number)
+  if (major < 20 || (major === 20 && minor < 19))
+    refuse(`Node ${process.versions.node} is too old: install Node 20.19 or later`)
+}
+
+const installDependencies = () => {
+  const stamp = join(root, "node_modules/.liveupdate-lock")
+  const lock = createHash("sha256")
+    .update(readFileSync(join(root, "pnpm-lock.yaml")))
+    .digest("hex")
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return
+  work("installing dependencies", "npx", ["--yes", PNPM, "install", "--frozen-lockfile"], {
+    env: { ...process.env, CI: "true" }
+  })
+  mkdirSync(dirname(stamp), { recursive: true })
+  writeFileSync(stamp, lock)
+}
+
+const build = () => {
+  work("compiling", process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b"])
+  work("bundling the agent", process.execPath, [join(root, "scripts/bundle.mjs")])
+}
+
+const isInstalled = (name) =>
+  spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" }).stdout === "installed"
+
+const installPackages = () => {
+  const wanted = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8"))
+  if (spawnSync("dpkg-query", ["--version"]).status !== 0)
+    refuse(`the QEMU host is built from Debian packages, and this is no Debian system. Needed: ${wanted.join(" ")}`)
+  const missing = wanted.filter((name) => !isInstalled(name))
+  if (missing.length === 0) return
+  const asRoot = process.getuid() === 0
+  if (!asRoot && spawnSync("sudo", ["-n", "true"]).status !== 0)
+    refuse(
+      `these Debian packages are missing; install them and run the command again:\n\n  sudo apt-get install ${missing.join(" ")}\n`
+    )
+  const [command, prefix] = asRoot ? ["apt-get", []] : ["sudo", ["-n", "apt-get"]]
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
+  work("refreshing the package lists", command, [...prefix, "update"], { env })
+  work(
+    `installing ${missing.join(" ")}`,
+    command,
+    [...prefix, "install", "-y", "--no-install-recommends", ...missing],
+    { env }
+  )
+}
+
+checkNode()
+installDependencies()
+build()
+if (process.argv.includes("--host")) installPackages()
