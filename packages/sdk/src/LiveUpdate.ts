@@ -14,6 +14,7 @@ import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
 import * as libc from "./internal/libc.ts"
 import { AlreadyPreserved, InvalidSessionName, type LiveUpdateError } from "./LiveUpdateError.ts"
+import * as Memfd from "./Memfd.ts"
 import type { IncomingSession, OutgoingSession } from "./Session.ts"
 import type { Token } from "./Token.ts"
 
@@ -102,6 +103,7 @@ const makeOutgoing = (name: string, fd: number, holders: Holders): OutgoingSessi
   preserve: Effect.fn("Session.preserve")(function* (file, token: Token) {
     const subject = { session: name, token, kind: file.kind }
     const argument = ioctl.fileArgument(file.fd, token)
+    if (file.kind === "memfd") yield* Memfd.check(file)
     yield* Fd.callAsync("session.preserve", subject, () => libc.ioctlAsync(fd, ioctl.PRESERVE_FD, argument)).pipe(
       Effect.mapError((error) => {
         const holder = error._tag === "AlreadyPreserved" ? holders.get(identity(file.fd)) : undefined

@@ -279,6 +279,25 @@ export class PreserveRefused extends Schema.TaggedError<PreserveRefused>()("Pres
 }
 
 /**
+ * The memfd is sealed against changing its execute bits (F_SEAL_EXEC, as MFD_NOEXEC_SEAL does) but not against writing. The
+ * next kernel would bring it back sealed against writing as well: it adds the seals to a new file whose mode has execute
+ * bits, where this one implies the others (`memfd_luo_retrieve` in `mm/memfd_luo.c`, `memfd_add_seals` in `mm/memfd.c`).
+ * A guest's RAM would come back read-only, after the jump, when nothing can be undone. So it is refused before.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExecSealed extends Schema.TaggedError<ExecSealed>()("ExecSealed", origin) {
+  override get message(): string {
+    return sentence(
+      this,
+      "The memfd carries F_SEAL_EXEC and would come back read-only from the handover",
+      "Create it with MFD_EXEC instead of MFD_NOEXEC_SEAL, and see sysctl vm.memfd_noexec"
+    )
+  }
+}
+
+/**
  * The handler could not bring the file back. The answer is sticky: the same token gives the same errno until the session
  * is finished.
  *
@@ -453,6 +472,7 @@ export const LiveUpdateError = Schema.Union(
   TokenNotFound,
   NoHandler,
   PreserveRefused,
+  ExecSealed,
   RetrieveFailed,
   FinishRefused,
   KexecNotLoaded,

@@ -12,7 +12,7 @@ import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
 import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
 import * as libc from "./internal/libc.ts"
-import type { LiveUpdateError } from "./LiveUpdateError.ts"
+import { ExecSealed, type LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
  * A memfd that this process decides about.
@@ -45,7 +45,7 @@ export const Memfd: Retrievable<Managed> = {
 // include/uapi/linux/memfd.h, include/uapi/linux/fcntl.h
 const MFD_CLOEXEC = 0x1
 const MFD_ALLOW_SEALING = 0x2
-const MFD_NOEXEC_SEAL = 0x8
+const MFD_EXEC = 0x10
 const F_ADD_SEALS = 1033
 const F_GET_SEALS = 1034
 
@@ -93,7 +93,9 @@ const attempt = <A>(operation: Parameters<typeof fromErrno>[0], run: () => A): E
   })
 
 /**
- * A new memfd that can be sealed and holds no executable code (MFD_NOEXEC_SEAL); closed with the scope.
+ * A new memfd that can be sealed; closed with the scope.
+ *
+ * It is not created with MFD_NOEXEC_SEAL: see `ExecSealed` for what a handover would make of that.
  *
  * @since 0.1.0
  * @category constructors
@@ -103,7 +105,7 @@ export const create = Effect.fn("Memfd.create")(function* (
 ): Effect.fn.Return<Memfd, LiveUpdateError, Scope.Scope> {
   const fd = yield* Fd.scoped(
     Fd.call("memfd.create", { kind: "memfd", path: options.name }, () =>
-      libc.memfdCreate(options.name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)
+      libc.memfdCreate(options.name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)
     )
   )
   yield* attempt("memfd.resize", () => Fs.ftruncateSync(fd, options.size))
@@ -170,6 +172,20 @@ export const getSeals = (memfd: Memfd | Managed): Effect.Effect<ReadonlyArray<Se
   Effect.map(
     Fd.call("memfd.seal", { kind: "memfd" }, () => libc.fcntl(memfd.fd, F_GET_SEALS, 0)),
     (bits) => (Object.keys(seals) as Array<Seal>).filter((seal) => (bits & seals[seal]) !== 0)
+  )
+
+/**
+ * Says why the kernel would not bring this memfd back as it is, before it is preserved. `OutgoingSession.preserve` asks it
+ * too. Fails with `ExecSealed`.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const check = (memfd: Owned): Effect.Effect<void, LiveUpdateError> =>
+  Effect.flatMap(getSeals({ kind: "memfd", custody: "owned", fd: memfd.fd }), (found) =>
+    found.includes("exec") && !found.includes("write")
+      ? Effect.fail(new ExecSealed({ operation: "session.preserve", errno: "none", kind: "memfd" }))
+      : Effect.void
   )
 
 /**

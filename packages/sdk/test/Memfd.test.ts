@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process"
-import { readdirSync } from "node:fs"
+import { fchmodSync, readdirSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Memfd from "../src/Memfd.ts"
@@ -65,6 +65,18 @@ describe("Memfd", () => {
       const seals = yield* Memfd.getSeals(memfd)
       assert.includeMembers([...seals], ["shrink", "grow"])
       assert.notInclude(seals, "seal")
+    })
+  )
+
+  it.scoped("is refused when it would come back read-only", () =>
+    Effect.gen(function* () {
+      const memfd = yield* Memfd.create({ name: "ram", size: 4096 })
+      yield* Memfd.check(memfd)
+      // As MFD_NOEXEC_SEAL leaves it: no execute bits, so that F_SEAL_EXEC alone is set.
+      yield* Effect.sync(() => fchmodSync(memfd.fd, 0o600))
+      yield* Memfd.addSeals(memfd, "exec")
+      assert.deepStrictEqual(yield* Memfd.getSeals(memfd), ["exec"])
+      assert.strictEqual((yield* Effect.flip(Memfd.check(memfd)))._tag, "ExecSealed")
     })
   )
 

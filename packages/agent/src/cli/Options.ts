@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Options from "@effect/cli/Options"
+import type * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Format } from "./Output.ts"
 
 /**
@@ -23,3 +25,15 @@ export const host = Options.text("host").pipe(
   Options.optional,
   Options.withDescription("run the command on a QEMU host instead of this machine: qemu or qemu:NAME")
 )
+
+/**
+ * Runs a command on the host that `--host` names, or here without it.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const whereTold = <A, E, R, A2, E2, R2>(
+  host: Option.Option<string>,
+  there: (host: string) => Effect.Effect<A, E, R>,
+  here: Effect.Effect<A2, E2, R2>
+): Effect.Effect<A | A2, E | E2, R | R2> => (Option.isSome(host) ? there(host.value) : here)

@@ -1,4 +1,216 @@
+/**
+ * Commands on a QEMU host, from outside: the agent inside runs them, its events and exit code come out.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Channel from "@liveupdate/qemu-host/Channel"
+import * as Progress from "@liveupdate/qemu-host/Progress"
+import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-export const forward = (_n: string, _a: ReadonlyArray<string>) => Effect.void
-export const startVm = (_n: string, _s: string, _o: string) => Effect.void
-export const upgrade = (_n: string, _o: unknown) => Effect.void
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Event from "../upgrade/Event.ts"
+import * as TimeLine from "../upgrade/TimeLine.ts"
+import { NeedsOperator } from "../upgrade/UpgradeError.ts"
+import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
+import * as Output from "./Output.ts"
+import { Exited } from "./Runner.ts"
+
+/**
+ * The value of `--host` isn't understood.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
+
+/**
+ * `qemu` or `qemu:NAME` → NAME
+ *
+ * @since 0.1.0
+ * @category parsing
+ */
+export const nameOf = (host: string): Effect.Effect<string, UsageError> => {
+  const name = /^qemu(?::(.+))?$/.exec(host)
+  return name === null
+    ? Effect.fail(new UsageError({ message: `--host ${host} is not understood: give qemu or qemu:NAME.` }))
+    : Effect.succeed(name[1] ?? "default")
+}
+
+/**
+ * Hosts, with progress as lines on stderr.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = QemuHost.layerDefault.pipe(
+  Layer.provideMerge(
+    Progress.layerLines({
+      write: (text) => Effect.sync(() => void process.stderr.write(text)),
+      terminal: process.stderr.isTTY === true
+    })
+  )
+)
+
+const AGENT = "/usr/local/bin/agent"
+
+const write = (stream: NodeJS.WriteStream) => (output: Stream.Stream<Uint8Array>) =>
+  Stream.runForEach(output, (bytes) => Effect.sync(() => void stream.write(bytes)))
+
+const lines = (output: Stream.Stream<Uint8Array>, onLine: (line: string) => void) =>
+  Stream.runForEach(Channel.lines(output), (line) => Effect.sync(() => onLine(line)))
+
+/** Ends as the command inside ended: a signal's code as a shell would give it. */
+const endAs = (status: Channel.ExitStatus): Effect.Effect<void, Exited> => {
+  const code = status._tag === "Exited" ? status.code : 128 + status.signal
+  return code === 0 ? Effect.void : Effect.fail(new Exited(code))
+}
+
+/** SIGINT and SIGTERM of this process reach the command inside through the scope's end. */
+const run = (name: string, argv: readonly [string, ...Array<string>], options: Channel.ExecOptions = {}) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const hosts = yield* QemuHost.QemuHost
+      const child = yield* hosts.exec(name, argv, options)
+      yield* Effect.all([write(process.stdout)(child.stdout), write(process.stderr)(child.stderr)], {
+        concurrency: "unbounded"
+      })
+      yield* endAs(yield* child.exit)
+    })
+  )
+
+/**
+ * Runs any command on a host; output passes through.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const exec = (name: string, argv: readonly [string, ...Array<string>]) => Effect.provide(run(name, argv), layer)
+
+/**
+ * Runs a command of the agent on a host; output passes through.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const forward = (host: string, args: ReadonlyArray<string>) =>
+  Effect.flatMap(nameOf(host), (name) => Effect.provide(run(name, [AGENT, ...args]), layer))
+
+/**
+ * Starts a VM on a host from a spec that lies outside; the paths in it are the host's.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const startVm = (host: string, spec: string, output: Output.Format) =>
+  Effect.gen(function* () {
+    const name = yield* nameOf(host)
+    const content = yield* Effect.try({
+      try: () => Fs.readFileSync(spec),
+      catch: (error) =>
+        new VmSpecUnreadable({
+          path: spec,
+          code: error instanceof Error && "code" in error ? String(error.code) : String(error)
+        })
+    })
+    const directory = "/run/liveupdate/specs"
+    const inside = `${directory}/${Path.basename(spec)}`
+    const hosts = yield* QemuHost.QemuHost
+    const channel = yield* Channel.Channel
+    const { address } = yield* hosts.find(name)
+    yield* channel.output(address, ["install", "-d", "-m", "0700", Path.dirname(directory), directory])
+    yield* channel.push(address, Stream.make(new Uint8Array(content)), inside, 0o600)
+    yield* run(name, [AGENT, "vm", "start", "--output", output, inside])
+  }).pipe(Effect.provide(layer))
+
+/** What was seen of a run so far: the log on the host's disk has it again, so the same events are shown once. */
+interface Seen {
+  readonly events: Array<Event.Event>
+  run: string | undefined
+}
+
+const firstHalf = (name: string, args: ReadonlyArray<string>, seen: Seen, listener: (event: Event.Event) => void) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const hosts = yield* QemuHost.QemuHost
+      const child = yield* hosts.exec(name, [AGENT, "upgrade", ...args, "--output", "ndjson"])
+      const onLine = (line: string) => {
+        const event = Event.parse(line)
+        if (event === undefined) return
+        seen.run = event.run
+        seen.events.push(event)
+        listener(event)
+      }
+      yield* Effect.all([lines(child.stdout, onLine), write(process.stderr)(child.stderr)], {
+        concurrency: "unbounded"
+      })
+      // The first half ends well only by never ending: the host is lost to the next kernel.
+      return yield* child.exit.pipe(
+        Effect.flatMap(endAs),
+        Effect.as("ended" as const),
+        Effect.catchTag("HostRebooted", () => Effect.succeed("jumped" as const))
+      )
+    })
+  )
+
+const secondHalf = (name: string, seen: Seen, listener: (event: Event.Event) => void) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const hosts = yield* QemuHost.QemuHost
+      const run = seen.run === undefined ? [] : ["--run", seen.run]
+      const child = yield* hosts.exec(name, [AGENT, "status", ...run, "--follow", "--output", "ndjson"])
+      let known = seen.events.length
+      const onLine = (line: string) => {
+        const event = Event.parse(line)
+        if (event === undefined) return
+        if (known > 0) {
+          known--
+          return
+        }
+        seen.events.push(event)
+        listener(event)
+      }
+      yield* Effect.all([lines(child.stdout, onLine), write(process.stderr)(child.stderr)], {
+        concurrency: "unbounded"
+      })
+      return yield* Effect.flatMap(child.exit, endAs)
+    })
+  )
+
+/**
+ * A live update of a host, watched from outside through its jump.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const upgrade = (
+  host: string,
+  options: { readonly arguments: ReadonlyArray<string>; readonly output: Output.Format }
+) =>
+  Effect.gen(function* () {
+    const name = yield* nameOf(host)
+    const listener = Output.eventListener(options.output)
+    const seen: Seen = { events: [], run: undefined }
+    if ((yield* firstHalf(name, options.arguments, seen, listener)) === "ended") return
+    yield* secondHalf(name, seen, listener).pipe(
+      Effect.timeoutFail({
+        duration: "3 minutes",
+        onTimeout: () =>
+          new NeedsOperator({
+            vms: [{ vm: "unknown", step: "boot", reason: "the host is up, but its agent reports no outcome" }]
+          })
+      })
+    )
+    const outcome = seen.events.findLast((event) => event.type === "outcome")
+    const line = TimeLine.make(seen.events)
+    if (options.output === "human" && line !== undefined)
+      yield* Output.result("human", `\n${TimeLine.render(line)}\n`, {})
+    if (outcome?.result !== "upgraded") {
+      yield* Effect.sync(() => process.stderr.write(`agent: ${outcome?.message ?? "the run has no outcome"}\n`))
+      return yield* Effect.fail(new Exited(outcome?.result === "rolled-back" ? 6 : 7))
+    }
+    if (options.output === "human") yield* Output.result("human", outcome.message, {})
+  }).pipe(Effect.provide(layer))

@@ -8,7 +8,6 @@ import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import * as Lifecycle from "../vmm/Lifecycle.ts"
 import * as VmSpec from "../vmm/VmSpec.ts"
@@ -33,46 +32,46 @@ const start = Command.make(
   "start",
   { spec: Args.text({ name: "spec" }), output: Shared.output, host: Shared.host },
   ({ spec, output, host }) =>
-    Option.match(host, {
-      onSome: (name) => Remote.startVm(name, spec, output),
-      onNone: () =>
-        Effect.gen(function* () {
-          yield* requireRoot
-          const config = yield* VmSpec.load(spec)
-          const record = yield* Lifecycle.start(config)
-          yield* Output.result(
-            output,
-            `VM ${record.id} runs (pid ${record.pid}, ${mebibytes(record.config.memoryBytes)}, ${record.config.accelerator}). Its console: agent vm console ${record.id}`,
-            { type: "vm", id: record.id, state: "running", pid: record.pid, consolePath: record.consolePath }
-          )
-        })
-    })
+    Shared.whereTold(
+      host,
+      (name) => Remote.startVm(name, spec, output),
+      Effect.gen(function* () {
+        yield* requireRoot
+        const config = yield* VmSpec.load(spec)
+        const record = yield* Lifecycle.start(config)
+        yield* Output.result(
+          output,
+          `VM ${record.id} runs (pid ${record.pid}, ${mebibytes(record.config.memoryBytes)}, ${record.config.accelerator}). Its console: agent vm console ${record.id}`,
+          { type: "vm", id: record.id, state: "running", pid: record.pid, consolePath: record.consolePath }
+        )
+      })
+    )
 ).pipe(Command.withDescription("Start a VM from a JSON or TOML spec"))
 
 const list = Command.make("list", { output: Shared.output, host: Shared.host }, ({ output, host }) =>
-  Option.match(host, {
-    onSome: (name) => Remote.forward(name, ["vm", "list", "--output", output]),
-    onNone: () =>
-      Effect.gen(function* () {
-        yield* requireRoot
-        const vms = yield* Lifecycle.list
-        if (output === "human" && vms.length === 0) return yield* Output.result(output, "No VMs.", {})
-        yield* Effect.forEach(vms, ({ record, state }) =>
-          Output.result(
-            output,
-            `${record.id}\t${state}\tpid ${record.pid}\t${mebibytes(record.config.memoryBytes)}\t${record.config.accelerator}`,
-            {
-              type: "vm",
-              id: record.id,
-              state,
-              pid: record.pid,
-              consolePath: record.consolePath,
-              config: record.config
-            }
-          )
+  Shared.whereTold(
+    host,
+    (name) => Remote.forward(name, ["vm", "list", "--output", output]),
+    Effect.gen(function* () {
+      yield* requireRoot
+      const vms = yield* Lifecycle.list
+      if (output === "human" && vms.length === 0) return yield* Output.result(output, "No VMs.", {})
+      yield* Effect.forEach(vms, ({ record, state }) =>
+        Output.result(
+          output,
+          `${record.id}\t${state}\tpid ${record.pid}\t${mebibytes(record.config.memoryBytes)}\t${record.config.accelerator}`,
+          {
+            type: "vm",
+            id: record.id,
+            state,
+            pid: record.pid,
+            consolePath: record.consolePath,
+            config: record.config
+          }
         )
-      })
-  })
+      )
+    })
+  )
 ).pipe(Command.withDescription("List the VMs of this host"))
 
 const stop = Command.make(
@@ -87,32 +86,32 @@ const stop = Command.make(
     )
   },
   ({ id, output, host, patience }) =>
-    Option.match(host, {
-      onSome: (name) => Remote.forward(name, ["vm", "stop", "--timeout", String(patience), "--output", output, id]),
-      onNone: () =>
-        Effect.gen(function* () {
-          yield* requireRoot
-          const how = yield* Lifecycle.stop(id, `${patience} seconds`)
-          const text = {
-            "already-stopped": `VM ${id} was stopped already.`,
-            "shut-down": `VM ${id} shut down.`,
-            killed: `VM ${id} didn't shut down within ${patience} s and was ended.`
-          }[how]
-          yield* Output.result(output, text, { type: "vm", id, state: "stopped", how })
-        })
-    })
+    Shared.whereTold(
+      host,
+      (name) => Remote.forward(name, ["vm", "stop", "--timeout", String(patience), "--output", output, id]),
+      Effect.gen(function* () {
+        yield* requireRoot
+        const how = yield* Lifecycle.stop(id, `${patience} seconds`)
+        const text = {
+          "already-stopped": `VM ${id} was stopped already.`,
+          "shut-down": `VM ${id} shut down.`,
+          killed: `VM ${id} didn't shut down within ${patience} s and was ended.`
+        }[how]
+        yield* Output.result(output, text, { type: "vm", id, state: "stopped", how })
+      })
+    )
 ).pipe(Command.withDescription("Shut a VM down, and end it when it doesn't"))
 
 const console = Command.make("console", { id, host: Shared.host }, ({ id, host }) =>
-  Option.match(host, {
-    onSome: (name) => Remote.forward(name, ["vm", "console", id]),
-    onNone: () =>
-      Effect.gen(function* () {
-        const store = yield* VmStore
-        const record = yield* store.get(id)
-        yield* Effect.sync(() => process.stdout.write(Fs.readFileSync(record.consolePath)))
-      })
-  })
+  Shared.whereTold(
+    host,
+    (name) => Remote.forward(name, ["vm", "console", id]),
+    Effect.gen(function* () {
+      const store = yield* VmStore
+      const record = yield* store.get(id)
+      yield* Effect.sync(() => process.stdout.write(Fs.readFileSync(record.consolePath)))
+    })
+  )
 ).pipe(Command.withDescription("Print what the guest wrote to its serial console so far"))
 
 /**

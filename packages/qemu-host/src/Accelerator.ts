@@ -1,0 +1,150 @@
+/**
+ * How the host's machine is run: by KVM if it truly works here, else by QEMU's own translator (TCG).
+ *
+ * @since 0.1.0
+ */
+import { Command, CommandExecutor, FileSystem, Path } from "@effect/platform"
+import { Config, Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Cache } from "./Cache.js"
+import { type Progress, track } from "./Progress.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export const Kind = Schema.Literal("kvm", "tcg")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Kind = typeof Kind.Type
+
+/**
+ * @since 0.1.0
+ * @category services
+ */
+export class Accelerator extends Context.Tag("@liveupdate/qemu-host/Accelerator")<
+  Accelerator,
+  {
+    /**
+     * `LIVEUPDATE_ACCEL` if set, else what was found out since this machine was booted, else the result of a trial: the
+     * kernel image is booted on KVM and given five seconds for its first line. `/dev/kvm` alone proves nothing: there are
+     * machines where it opens and then hangs.
+     */
+    readonly probe: (kernelImage: string) => Effect.Effect<Kind, never, Progress>
+  }
+>() {}
+
+/**
+ * QEMU's arguments for each. TCG is given a CPU without features that cost it dear: it executes `rep movsb` byte by byte, so
+ * ERMS and FSRM make every page copy slower; SMAP ends a translated block twice per copy to user space; five-level paging
+ * lengthens every walk.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const cpuArguments = (kind: Kind): ReadonlyArray<string> =>
+  kind === "kvm"
+    ? ["-accel", "kvm", "-cpu", "host"]
+    : ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,smap=off,la57=off,pku=off"]
+
+/**
+ * Kernel arguments to go with them.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const kernelArguments = (kind: Kind): ReadonlyArray<string> =>
+  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good"]
+
+const Remembered = Schema.parseJson(Schema.Struct({ bootId: Schema.String, qemu: Schema.String, kind: Kind }))
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<
+  Accelerator,
+  never,
+  Cache | FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor
+> = Layer.effect(
+  Accelerator,
+  Effect.gen(function* () {
+    const cache = yield* Cache
+    const fs = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    const executor = yield* CommandExecutor.CommandExecutor
+    const memory = paths.join(cache.directory, "accelerator.json")
+
+    const trial = (image: string) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const machine = yield* Command.start(
+            Command.make(
+              "qemu-system-x86_64",
+              "-nodefaults",
+              "-no-user-config",
+              "-display",
+              "none",
+              "-M",
+              "q35",
+              ...cpuArguments("kvm"),
+              "-m",
+              "512M",
+              "-no-reboot",
+              "-kernel",
+              image,
+              "-append",
+              "console=ttyS0 earlyprintk=ttyS0 panic=-1",
+              "-serial",
+              "stdio"
+            )
+          )
+          const line = yield* machine.stdout.pipe(
+            Stream.decodeText(),
+            Stream.splitLines,
+            Stream.filter((line) => line.includes("Linux version")),
+            Stream.runHead,
+            Effect.timeout("5 seconds"),
+            Effect.ensuring(Effect.ignore(machine.kill("SIGKILL")))
+          )
+          return Option.isSome(line)
+        })
+      ).pipe(
+        Effect.provideService(CommandExecutor.CommandExecutor, executor),
+        Effect.orElseSucceed(() => false)
+      )
+
+    return {
+      probe: Effect.fn("Accelerator.probe")(function* (image: string) {
+        const wanted = yield* Config.option(Config.literal("kvm", "tcg")("LIVEUPDATE_ACCEL")).pipe(
+          Effect.orElseSucceed(() => Option.none<Kind>())
+        )
+        if (Option.isSome(wanted)) return wanted.value
+        const usable = yield* fs.access("/dev/kvm", { readable: true, writable: true }).pipe(
+          Effect.as(true),
+          Effect.orElseSucceed(() => false)
+        )
+        if (!usable) return "tcg"
+        const bootId = (yield* fs
+          .readFileString("/proc/sys/kernel/random/boot_id")
+          .pipe(Effect.orElseSucceed(() => ""))).trim()
+        const qemu = yield* Command.string(Command.make("qemu-system-x86_64", "--version")).pipe(
+          Effect.provideService(CommandExecutor.CommandExecutor, executor),
+          Effect.map((text) => text.split("\n")[0] ?? ""),
+          Effect.orElseSucceed(() => "")
+        )
+        const before = yield* fs.readFileString(memory).pipe(Effect.flatMap(Schema.decode(Remembered)), Effect.option)
+        if (Option.isSome(before) && before.value.bootId === bootId && before.value.qemu === qemu)
+          return before.value.kind
+        const kind: Kind = (yield* track("hardware virtualisation probe", () => trial(image))) ? "kvm" : "tcg"
+        yield* Schema.encode(Remembered)({ bootId, qemu, kind }).pipe(
+          Effect.flatMap((text) => fs.writeFileString(memory, text)),
+          Effect.ignore
+        )
+        return kind
+      })
+    }
+  })
+)

@@ -1,0 +1,172 @@
+/**
+ * The whole of it: a host built, started, used, stopped.
+ *
+ * @since 0.1.0
+ */
+import type { CommandExecutor, FileSystem, Path } from "@effect/platform"
+import { Context, type Duration, Effect, Layer, type Scope } from "effect"
+import * as Accelerator from "./Accelerator.js"
+import * as Cache from "./Cache.js"
+import * as Channel from "./Channel.js"
+import * as DebianMirror from "./DebianMirror.js"
+import * as HostPrograms from "./HostPrograms.js"
+import type { CommandFailed } from "./internal/subprocess.js"
+import * as KernelBuild from "./KernelBuild.js"
+import * as Machine from "./Machine.js"
+import type { Progress } from "./Progress.js"
+import { track } from "./Progress.js"
+import * as Resources from "./Resources.js"
+import * as RootFs from "./RootFs.js"
+import * as SystemImage from "./SystemImage.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StartOptions {
+  readonly payload: ReadonlyArray<SystemImage.PayloadItem>
+  readonly cpus?: number | undefined
+  readonly memoryMiB?: number | undefined
+  readonly ports?: number | undefined
+  readonly append?: string | undefined
+  readonly extra?: ReadonlyArray<string> | undefined
+  /** How long the host may take until it answers; 120 seconds unless told. */
+  readonly timeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type BuildError = Cache.CacheError | KernelBuild.KernelError | CommandFailed | SystemImage.PayloadRejected
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type StartError =
+  | BuildError
+  | Machine.BadHostName
+  | Machine.HostAlreadyRunning
+  | Machine.MachineFailed
+  | Channel.ChannelBusy
+  | Channel.ChannelClosed
+  | Channel.HostNotReady
+
+type NameError = Machine.HostNotRunning | Machine.BadHostName
+
+/**
+ * @since 0.1.0
+ * @category services
+ */
+export class QemuHost extends Context.Tag("@liveupdate/qemu-host/QemuHost")<
+  QemuHost,
+  {
+    /** Builds or finds everything that a host with this payload needs. */
+    readonly ensure: (
+      payload: ReadonlyArray<SystemImage.PayloadItem>
+    ) => Effect.Effect<SystemImage.BuiltSystem, BuildError, Progress>
+    /** Builds what is missing, starts a host and waits until it answers. Fails with `HostAlreadyRunning` if there is one. */
+    readonly start: (name: string, options: StartOptions) => Effect.Effect<Machine.RunningHost, StartError, Progress>
+    /** As `start`, but a host that runs already is taken as it is. */
+    readonly join: (
+      name: string,
+      options: StartOptions
+    ) => Effect.Effect<Machine.RunningHost, Exclude<StartError, Machine.HostAlreadyRunning>, Progress>
+    readonly find: (name: string) => Effect.Effect<Machine.RunningHost, NameError>
+    readonly list: Effect.Effect<ReadonlyArray<Machine.RunningHost>>
+    readonly stop: (name: string) => Effect.Effect<void, NameError | Machine.MachineFailed>
+    readonly reset: (name: string) => Effect.Effect<void, NameError | Machine.MachineFailed>
+    /** See `Channel.exec`. */
+    readonly exec: (
+      name: string,
+      argv: readonly [string, ...Array<string>],
+      options?: Channel.ExecOptions
+    ) => Effect.Effect<Channel.RemoteProcess, Channel.ChannelError | NameError, Scope.Scope>
+    /** See `Channel.waitReady`; gives the boot id. */
+    readonly waitReady: (
+      name: string,
+      options: { readonly timeout: Duration.DurationInput; readonly not?: string }
+    ) => Effect.Effect<string, Channel.ChannelBusy | Channel.ChannelClosed | Channel.HostNotReady | NameError>
+  }
+>() {}
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<
+  QemuHost,
+  never,
+  SystemImage.SystemImage | Accelerator.Accelerator | Machine.Machine | Channel.Channel
+> = Layer.effect(
+  QemuHost,
+  Effect.gen(function* () {
+    const system = yield* SystemImage.SystemImage
+    const accelerator = yield* Accelerator.Accelerator
+    const machine = yield* Machine.Machine
+    const channel = yield* Channel.Channel
+
+    const start = Effect.fn("QemuHost.start")(function* (name: string, options: StartOptions) {
+      // Said before the long work, not after it.
+      const running = yield* Effect.either(machine.find(name))
+      if (running._tag === "Right") return yield* new Machine.HostAlreadyRunning({ host: running.right })
+      if (running.left._tag === "BadHostName") return yield* running.left
+      const built = yield* system.build(options.payload)
+      const host = yield* machine.start({
+        name,
+        image: built.image,
+        kernel: built.kernels.a.image,
+        accelerator: yield* accelerator.probe(built.kernels.a.image),
+        cpus: options.cpus,
+        memoryMiB: options.memoryMiB,
+        ports: options.ports,
+        append: options.append,
+        extra: options.extra
+      })
+      yield* track(`host ${name} boots`, () =>
+        channel.waitReady(host.address, { timeout: options.timeout ?? "120 seconds" })
+      ).pipe(
+        // A host nobody could wait for is of no use to anybody, except for its log.
+        Effect.onInterrupt(() => Effect.ignore(machine.stop(name)))
+      )
+      return host
+    })
+    const find = machine.find
+    return {
+      ensure: system.build,
+      start,
+      join: (name, options) =>
+        start(name, options).pipe(
+          Effect.catchTag("HostAlreadyRunning", ({ host }) =>
+            Effect.as(channel.waitReady(host.address, { timeout: options.timeout ?? "120 seconds" }), host)
+          )
+        ),
+      find,
+      list: machine.list,
+      stop: machine.stop,
+      reset: machine.reset,
+      exec: (name, argv, options) => Effect.flatMap(find(name), (host) => channel.exec(host.address, argv, options)),
+      waitReady: (name, options) => Effect.flatMap(find(name), (host) => channel.waitReady(host.address, options))
+    }
+  })
+)
+
+/**
+ * Everything, on a platform of the caller's choice; `Channel`, `Machine` and `Cache` come along for those who need more.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDefault: Layer.Layer<
+  QemuHost | SystemImage.SystemImage | Machine.Machine | Channel.Channel | KernelBuild.KernelBuild | Cache.Cache,
+  Cache.CacheError | Machine.MachineFailed,
+  FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor | Progress
+> = layer.pipe(
+  Layer.provideMerge(SystemImage.layer),
+  Layer.provideMerge(KernelBuild.layer),
+  Layer.provide(Layer.mergeAll(RootFs.layer, HostPrograms.layer, Accelerator.layer)),
+  Layer.provide(DebianMirror.layer),
+  Layer.provide(Resources.layer),
+  Layer.provideMerge(Layer.mergeAll(Cache.layer, Machine.layer, Channel.layer))
+)

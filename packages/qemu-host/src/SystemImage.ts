@@ -1,0 +1,221 @@
+/**
+ * The disk a host boots from: the base image with our programs, kernels and the caller's payload written into it.
+ *
+ * The payload is part of the one root file system (written by debugfs into a sparse copy, no mount, no root): nothing has to
+ * be mounted after a jump before the agent can start, and a changed payload costs a copy and not a new base.
+ *
+ * @since 0.1.0
+ */
+import { CommandExecutor, FileSystem, Path } from "@effect/platform"
+import { Context, Data, Effect, Layer } from "effect"
+import { Cache, type CacheError, fingerprint } from "./Cache.js"
+import { HostPrograms } from "./HostPrograms.js"
+import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.js"
+import { KernelBuild, type KernelError, type Kernels } from "./KernelBuild.js"
+import type { Progress } from "./Progress.js"
+import { RootFs } from "./RootFs.js"
+
+/**
+ * Something of ours that goes inside: a file or a directory with all that is in it, modes kept, owned by root; or a symbolic
+ * link. Missing directories are made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PayloadItem =
+  | { readonly from: string; readonly to: string }
+  | { readonly link: string; readonly to: string }
+
+/**
+ * debugfs did not do what it was told, or a path can't be told to it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PayloadRejected extends Data.TaggedError("PayloadRejected")<{
+  readonly path: string
+  readonly detail: string
+}> {
+  override get message() {
+    return `cannot put ${this.path} into the host's image: ${this.detail}`
+  }
+}
+
+/**
+ * Where things are inside.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const inside = {
+  /** Kernels: `vmlinuz-RELEASE`. */
+  boot: "/boot",
+  /** The payload's usual place. */
+  payload: "/opt/liveupdate",
+  /** If the payload has this executable, it is started by the first process of a kernel that was handed something. */
+  earlyHook: "/opt/liveupdate/early",
+  /** Kernel for guests. */
+  guestKernel: "/var/lib/liveupdate-demo/vmlinux",
+  /** Initramfs of the demo's guest. */
+  guestInitramfs: "/var/lib/liveupdate-demo/guest.cpio",
+  init: "/usr/lib/liveupdate/init",
+  channeld: "/usr/lib/liveupdate/channeld"
+} as const
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BuiltSystem {
+  /** Raw disk image; shared, so to be opened with snapshot=on. */
+  readonly image: string
+  readonly kernels: Kernels
+}
+
+/**
+ * @since 0.1.0
+ * @category services
+ */
+export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage")<
+  SystemImage,
+  {
+    /** Builds what is missing: kernels, base, programs, and the image with this payload. */
+    readonly build: (
+      payload: ReadonlyArray<PayloadItem>
+    ) => Effect.Effect<BuiltSystem, CacheError | KernelError | CommandFailed | PayloadRejected, Progress>
+  }
+>() {}
+
+/**
+ * Commands for debugfs that write these files (directories already made into files and links). What is in the way is removed
+ * first; directories are made from the top. `mkdir` and `rm` may fail, `write` and `symlink` must not.
+ *
+ * @since 0.1.0
+ * @category pure
+ */
+export const debugfsScript = (items: ReadonlyArray<PayloadItem>): string => {
+  const quote = (path: string) => `"${path}"`
+  const directories = new Set<string>()
+  for (const { to } of items) {
+    const parts = to.split("/").slice(1, -1)
+    parts.forEach((_, index) => {
+      directories.add(`/${parts.slice(0, index + 1).join("/")}`)
+    })
+  }
+  return [
+    ...[...directories].sort((a, b) => a.split("/").length - b.split("/").length).map((path) => `mkdir ${quote(path)}`),
+    ...items.flatMap((item) => [
+      `rm ${quote(item.to)}`,
+      "from" in item ? `write ${quote(item.from)} ${quote(item.to)}` : `symlink ${quote(item.to)} ${quote(item.link)}`,
+      ...("from" in item ? [`sif ${quote(item.to)} uid 0`, `sif ${quote(item.to)} gid 0`] : [])
+    ]),
+    ""
+  ].join("\n")
+}
+
+/**
+ * What of debugfs's words is an error: everything but banners, and complaints of `mkdir` (exists) and `rm` (does not).
+ *
+ * @since 0.1.0
+ * @category pure
+ */
+export const debugfsErrors = (stderr: string): ReadonlyArray<string> =>
+  stderr
+    .split("\n")
+    .filter(
+      (line) =>
+        line !== "" &&
+        !/^debugfs 1\./.test(line) &&
+        !/^(ext2fs_)?mkdir: .*already exists/.test(line) &&
+        !/^rm: File not found/.test(line)
+    )
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<
+  SystemImage,
+  never,
+  Cache | KernelBuild | RootFs | HostPrograms | FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor
+> = Layer.effect(
+  SystemImage,
+  Effect.gen(function* () {
+    const cache = yield* Cache
+    const kernelBuild = yield* KernelBuild
+    const rootFs = yield* RootFs
+    const hostPrograms = yield* HostPrograms
+    const fs = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    const executor = yield* CommandExecutor.CommandExecutor
+    const platform = Context.empty().pipe(
+      Context.add(FileSystem.FileSystem, fs),
+      Context.add(Path.Path, paths),
+      Context.add(CommandExecutor.CommandExecutor, executor)
+    )
+    const command = (argv: readonly [string, ...Array<string>], options?: RunOptions) =>
+      Effect.provide(run(argv, options), platform)
+
+    const expand = (item: PayloadItem): Effect.Effect<ReadonlyArray<PayloadItem>, PayloadRejected> =>
+      Effect.gen(function* () {
+        for (const path of [item.to, "from" in item ? item.from : item.link])
+          if (/["\n]/.test(path))
+            return yield* new PayloadRejected({ path, detail: "quotes and line breaks can't be passed on" })
+        if (!item.to.startsWith("/"))
+          return yield* new PayloadRejected({ path: item.to, detail: "it must be absolute" })
+        if ("link" in item) return [item]
+        const failed = (error: { readonly message: string }) =>
+          new PayloadRejected({ path: item.from, detail: error.message })
+        const info = yield* fs.stat(item.from).pipe(Effect.mapError(failed))
+        if (info.type !== "Directory") return [{ from: paths.resolve(item.from), to: item.to }]
+        const names = yield* fs.readDirectory(item.from).pipe(Effect.mapError(failed))
+        return (yield* Effect.forEach([...names].sort(), (name) =>
+          expand({ from: paths.join(item.from, name), to: `${item.to.replace(/\/$/, "")}/${name}` })
+        )).flat()
+      })
+
+    const build = Effect.fn("SystemImage.build")(function* (payload: ReadonlyArray<PayloadItem>) {
+      const kernels = yield* kernelBuild.kernels
+      const base = yield* rootFs.image
+      const programs = yield* hostPrograms.programs
+      const own: ReadonlyArray<PayloadItem> = [
+        { from: kernels.a.image, to: `${inside.boot}/vmlinuz-${kernels.a.release}` },
+        ...(kernels.b.release === kernels.a.release
+          ? []
+          : [{ from: kernels.b.image, to: `${inside.boot}/vmlinuz-${kernels.b.release}` }]),
+        { from: kernels.guest ?? kernels.a.image, to: inside.guestKernel },
+        { from: programs.guestInitramfs, to: inside.guestInitramfs },
+        { from: programs.init, to: inside.init },
+        { from: programs.channeld, to: inside.channeld }
+      ]
+      const items = (yield* Effect.forEach([...own, ...payload], expand)).flat()
+      const contents = yield* Effect.forEach(items, (item) =>
+        "from" in item
+          ? Effect.map(fingerprint(item.from), (print) => `${item.to}\n${print}`)
+          : Effect.succeed(`${item.to}\n-> ${item.link}`)
+      ).pipe(Effect.provide(platform))
+      const entry = yield* cache.entry({
+        kind: "system",
+        what: "host image",
+        inputs: ["1", base, ...contents],
+        build: (directory) =>
+          Effect.gen(function* () {
+            const image = paths.join(directory, "root.img")
+            yield* command(["cp", "--sparse=always", "--reflink=auto", base, image])
+            const script = paths.join(directory, "debugfs.cmd")
+            yield* fs
+              .writeFileString(script, debugfsScript(items))
+              .pipe(Effect.mapError((error) => new PayloadRejected({ path: script, detail: error.message })))
+            const { stderr } = yield* command(["debugfs", "-w", "-f", script, image])
+            const errors = debugfsErrors(stderr)
+            if (errors.length > 0)
+              return yield* new PayloadRejected({ path: image, detail: errors.slice(0, 5).join("; ") })
+          })
+      })
+      // Running hosts keep their image open, so removing it here takes nothing from them.
+      yield* cache.prune("system", 3)
+      return { image: paths.join(entry, "root.img"), kernels }
+    })
+    return { build }
+  })
+)

@@ -1,0 +1,97 @@
+/** Other programs: run to the end, with their last words in the error, and never outliving us. */
+import { Command, type CommandExecutor } from "@effect/platform"
+import { Chunk, Data, Effect, Ref, Stream } from "effect"
+
+/** A program that could not be started, or said no. */
+export class CommandFailed extends Data.TaggedError("CommandFailed")<{
+  readonly command: string
+  readonly exitCode: number | undefined
+  /** The end of what it wrote to standard error, or the reason why it could not be started. */
+  readonly detail: string
+}> {
+  override get message() {
+    const how = this.exitCode === undefined ? "could not be run" : `ended with ${this.exitCode}`
+    return `${this.command} ${how}: ${this.detail === "" ? "it said nothing" : this.detail}`
+  }
+}
+
+export interface RunOptions {
+  readonly cwd?: string
+  readonly env?: Record<string, string>
+  /** Called for every line of standard output and, if `both`, of standard error. */
+  readonly onLine?: (line: string) => Effect.Effect<void>
+  readonly both?: boolean
+  readonly stdin?: string
+  /** Exit codes that are an answer and no failure. */
+  readonly accept?: ReadonlyArray<number>
+}
+
+export interface RunResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const TAIL = 2000
+
+/**
+ * Runs a program to its end. It is killed with its process group when the scope is left, and by the kernel when this process
+ * dies without a chance to do so (setpriv --pdeathsig), so that no build goes on unowned.
+ */
+export const run = (
+  argv: readonly [string, ...Array<string>],
+  options: RunOptions = {}
+): Effect.Effect<RunResult, CommandFailed, CommandExecutor.CommandExecutor> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      let command = Command.make("setpriv", "--pdeathsig", "TERM", ...argv)
+      if (options.cwd !== undefined) command = Command.workingDirectory(command, options.cwd)
+      if (options.env !== undefined) command = Command.env(command, options.env)
+      if (options.stdin !== undefined) command = Command.feed(command, options.stdin)
+      const child = yield* Command.start(command)
+      const gather = (stream: typeof child.stdout, onLine: RunOptions["onLine"]) =>
+        Effect.gen(function* () {
+          const text = yield* Ref.make("")
+          yield* stream.pipe(
+            Stream.decodeText(),
+            onLine === undefined
+              ? Stream.tap((part) => Ref.update(text, (before) => before + part))
+              : (parts) =>
+                  parts.pipe(
+                    Stream.splitLines,
+                    Stream.tap((line) => Ref.update(text, (before) => `${before}${line}\n`.slice(-TAIL))),
+                    Stream.tap(onLine)
+                  ),
+            Stream.runDrain
+          )
+          return yield* Ref.get(text)
+        })
+      const [stdout, stderr, exitCode] = yield* Effect.all(
+        [
+          gather(child.stdout, options.onLine),
+          gather(child.stderr, options.both === true ? options.onLine : undefined),
+          child.exitCode
+        ],
+        { concurrency: "unbounded" }
+      )
+      if (exitCode !== 0 && !(options.accept ?? []).includes(exitCode))
+        return yield* new CommandFailed({
+          command: argv.join(" ").slice(0, 300),
+          exitCode,
+          detail: (stderr.trim() === "" ? stdout : stderr).trim().slice(-TAIL)
+        })
+      return { exitCode, stdout, stderr }
+    })
+  ).pipe(
+    Effect.catchTags({
+      BadArgument: (error) =>
+        new CommandFailed({ command: argv.join(" ").slice(0, 300), exitCode: undefined, detail: error.message }),
+      SystemError: (error) =>
+        new CommandFailed({ command: argv.join(" ").slice(0, 300), exitCode: undefined, detail: error.message })
+    })
+  )
+
+/** Lines of a text that hold something. */
+export const lines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line.trim() !== "")
+
+export const concat = (parts: Chunk.Chunk<Uint8Array>): Uint8Array => Buffer.concat(Chunk.toReadonlyArray(parts))
