@@ -1,8 +1,8 @@
 // Bundles the agent for a host: packages/agent/dist/bundle holds all that runs there, no node_modules.
 //
 //   agent.mjs    every command
-//   resume.mjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
-//   early        starts resume.mjs before the rest of the system's boot
+//   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
+//   early        starts resume.cjs before the rest of the system's boot
 //   *.service    the systemd unit of the same
 //   *.node       ffi-rs's native part
 //   node         the Node that runs them on a host (a link)
@@ -19,15 +19,37 @@ const out = join(agent, "dist/bundle")
 const require = createRequire(join(root, "packages/sdk/package.json"))
 const ffi = dirname(require.resolve("ffi-rs/package.json"))
 
-/** ffi-rs asks Node's diagnostic report which libc it runs on; that costs more than all of our start. */
-const quickLibcProbe = {
-  name: "quick-libc-probe",
+/**
+ * ffi-rs as it must be here. It asks Node's diagnostic report which libc it runs on, which costs more than all of our
+ * start; it loads its native part with `require`, which a start-up snapshot doesn't have; and it does so when it is
+ * imported, while a snapshot can't hold native code: it has to wait for the first call.
+ */
+const lazyFfi = {
+  name: "lazy-ffi",
   setup(plugin) {
+    plugin.onResolve({ filter: /^ffi-rs$/ }, ({ importer, pluginData }) =>
+      pluginData === "real" || importer === "" ? undefined : { path: "ffi-rs", namespace: "lazy-ffi" }
+    )
+    plugin.onLoad({ filter: /.*/, namespace: "lazy-ffi" }, () => ({
+      contents: `module.exports = {
+        get DataType() { return require(${JSON.stringify(join(ffi, "index.js"))}).DataType },
+        load: (call) => require(${JSON.stringify(join(ffi, "index.js"))}).load(call),
+        open: (library) => require(${JSON.stringify(join(ffi, "index.js"))}).open(library)
+      }`,
+      loader: "js",
+      resolveDir: ffi
+    }))
     plugin.onLoad({ filter: /ffi-rs\/index\.js$/ }, ({ path }) => {
       const source = readFileSync(path, "utf8")
       const probe = `return existsSync(\`/lib/ld-musl-\${arch === "arm64" ? "aarch64" : "x86_64"}.so.1\`)`
-      const contents = source.replace("function isMusl() {", `function isMusl() {\n  ${probe}`)
-      if (contents === source) throw new Error(`${path}: the libc probe is not where it was; look at it again`)
+      const dlopen = `const dlopen = (file) => { const module = { exports: {} }; process.dlopen(module, join(__dirname, file)); return module.exports }\n`
+      const contents =
+        dlopen +
+        source
+          .replace("function isMusl() {", `function isMusl() {\n  ${probe}`)
+          .replaceAll(/require\('\.\/(ffi-rs\.[^']+\.node)'\)/g, "dlopen('$1')")
+      if (!contents.includes(probe) || !contents.includes("dlopen('ffi-rs.linux-x64-gnu.node')"))
+        throw new Error(`${path}: it is not as it was; look at its loading of native code again`)
       return { contents, loader: "js" }
     })
   }
@@ -36,7 +58,6 @@ const quickLibcProbe = {
 const options = {
   bundle: true,
   platform: "node",
-  format: "esm",
   target: "node20",
   minify: true,
   keepNames: false,
@@ -45,7 +66,11 @@ const options = {
   logLevel: "warning",
   metafile: true,
   external: ["*.node", "@yuuang/*"],
-  plugins: [quickLibcProbe],
+  plugins: [lazyFfi]
+}
+
+const esm = {
+  format: "esm",
   banner: {
     js: [
       'import { createRequire as liveupdateRequire } from "node:module";',
@@ -58,12 +83,14 @@ const options = {
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 
+// CommonJS: the only form that a start-up snapshot takes.
 const resume = await build({
   ...options,
+  format: "cjs",
   entryPoints: [join(agent, "dist/resume.js")],
-  outfile: join(out, "resume.mjs")
+  outfile: join(out, "resume.cjs")
 })
-await build({ ...options, entryPoints: [join(agent, "dist/bin.js")], outfile: join(out, "agent.mjs") })
+await build({ ...options, ...esm, entryPoints: [join(agent, "dist/bin.js")], outfile: join(out, "agent.mjs") })
 
 // What must not come into the resume path; each of these was seen to cost a blackout tens of milliseconds.
 const forbidden = /node_modules\/(@effect\/|pino|smol-toml|fast-check)/

@@ -27,6 +27,7 @@ export const result = (format: Format, text: string, record: Readonly<Record<str
 const sentences = {
   preflight: "checked the host, the VMs and the next kernel",
   "load-kernel": "loaded the next kernel",
+  prepare: "prepared the start of the second half",
   "preserve-running": "preserved guest RAM while the guest runs",
   sync: "wrote dirty pages to the disks",
   pause: "paused",

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { fileURLToPath } from "node:url"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Data from "effect/Data"
@@ -12,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Event from "../upgrade/Event.ts"
 import * as HostFacts from "../upgrade/HostFacts.ts"
 import * as Resume from "../upgrade/Resume.ts"
+import * as ResumeSnapshot from "../upgrade/ResumeSnapshot.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
@@ -96,7 +98,8 @@ const upgrade = Command.make(
               vms,
               kernel,
               ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
-              commandLine: Option.getOrElse(commandLine, () => running)
+              commandLine: Option.getOrElse(commandLine, () => running),
+              prepare: ResumeSnapshot.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)))
             },
             log
           )

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 export const Step = Schema.Literal(
   "preflight",
   "load-kernel",
+  "prepare",
   "preserve-running",
   "sync",
   "pause",

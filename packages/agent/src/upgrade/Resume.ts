@@ -200,8 +200,9 @@ const recover = (options: ResumeOptions) =>
  * @since 0.1.0
  * @category operations
  */
-export const resume = (options: ResumeOptions = {}) =>
-  Effect.gen(function* () {
-    if (!(yield* LiveUpdate.isAvailable)) return yield* recover(options)
-    return yield* forward(options).pipe(Effect.catchTag("SessionNotFound", () => recover(options)))
-  })
+export const resume = (options: ResumeOptions = {}) => {
+  const nothingHandedOver = () => recover(options)
+  return forward(options).pipe(
+    Effect.catchTags({ SessionNotFound: nothingHandedOver, DeviceMissing: nothingHandedOver })
+  )
+}

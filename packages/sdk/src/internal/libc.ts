@@ -19,8 +19,6 @@ interface Signature {
   readonly restart: boolean
 }
 
-const { I32, I64, U32, U64, U8Array, String: Str } = DataType
-
 const signature = (
   symbol: string,
   parameters: ReadonlyArray<DataType>,
@@ -33,27 +31,32 @@ const signature = (
   restart
 })
 
-const table = {
-  open: signature("open", [Str, I32, U32], I32),
-  close: signature("close", [I32], I32, false),
-  ioctl: signature("ioctl", [I32, U64, U8Array], I32),
-  fcntl: signature("fcntl", [I32, I32, I64], I32),
-  flock: signature("flock", [I32, I32], I32, false),
-  memfdCreate: signature("memfd_create", [Str, U32], I32),
-  reboot: signature("reboot", [I32], I32, false),
-  syscall: signature("syscall", [I64, I64, I64, I64, I64, I64, I64], I64),
-  kexecFileLoad: signature("syscall", [I64, I64, I64, I64, U8Array, I64, I64], I64)
-} as const
+/** Made with the first call and not with the import: a program that never calls never loads native code. */
+const makeTable = () => {
+  const { I32, I64, U32, U64, U8Array, String: Str } = DataType
+  return {
+    open: signature("open", [Str, I32, U32], I32),
+    close: signature("close", [I32], I32, false),
+    ioctl: signature("ioctl", [I32, U64, U8Array], I32),
+    fcntl: signature("fcntl", [I32, I32, I64], I32),
+    flock: signature("flock", [I32, I32], I32, false),
+    memfdCreate: signature("memfd_create", [Str, U32], I32),
+    reboot: signature("reboot", [I32], I32, false),
+    syscall: signature("syscall", [I64, I64, I64, I64, I64, I64, I64], I64),
+    kexecFileLoad: signature("syscall", [I64, I64, I64, I64, U8Array, I64, I64], I64)
+  } as const
+}
 
 const EINTR = 4
 
-let opened = false
-const ensureOpen = (): void => {
-  if (opened) return
+let table: ReturnType<typeof makeTable> | undefined
+const ensureOpen = (): ReturnType<typeof makeTable> => {
+  if (table !== undefined) return table
   // An empty path is the process itself: Node is linked against libc, glibc or musl alike.
   open({ library, path: "" })
   if (!isMainThread) pinAddon()
-  opened = true
+  table = makeTable()
+  return table
 }
 
 /**
@@ -69,9 +72,9 @@ const validate = (s: Signature, args: ReadonlyArray<unknown>): void => {
   s.parameters.forEach((type, index) => {
     const value = args[index]
     const fits =
-      type === U8Array
+      type === DataType.U8Array
         ? Buffer.isBuffer(value)
-        : type === Str
+        : type === DataType.String
           ? typeof value === "string" && !value.includes("\0")
           : typeof value === "number" && Number.isSafeInteger(value)
     if (!fits) throw new TypeError(`libc.${s.symbol}: argument ${index} does not fit its C type`)
@@ -92,8 +95,10 @@ const parameters = (s: Signature, args: ReadonlyArray<unknown>) => ({
   errno: true as const
 })
 
-const call = (s: Signature, args: ReadonlyArray<unknown>): number => {
-  ensureOpen()
+type Name = keyof ReturnType<typeof makeTable>
+
+const call = (name: Name, args: ReadonlyArray<unknown>): number => {
+  const s = ensureOpen()[name]
   validate(s, args)
   for (;;) {
     const answer = load(parameters(s, args)) as unknown as Answer
@@ -105,8 +110,8 @@ const call = (s: Signature, args: ReadonlyArray<unknown>): number => {
 /** Arguments of calls in flight: ffi-rs passes their addresses to another thread without holding them. */
 const inFlight = new Set<ReadonlyArray<unknown>>()
 
-const callAsync = async (s: Signature, args: ReadonlyArray<unknown>): Promise<number> => {
-  ensureOpen()
+const callAsync = async (name: Name, args: ReadonlyArray<unknown>): Promise<number> => {
+  const s = ensureOpen()[name]
   validate(s, args)
   inFlight.add(args)
   try {
@@ -129,32 +134,32 @@ export const O_RDWR = 0o2
 export const O_CREAT = 0o100
 export const O_CLOEXEC = 0o2000000
 
-export const openFile = (path: string, flags: number): number => call(table.open, [path, flags | O_CLOEXEC, 0o600])
-export const close = (fd: number): number => call(table.close, [fd])
+export const openFile = (path: string, flags: number): number => call("open", [path, flags | O_CLOEXEC, 0o600])
+export const close = (fd: number): number => call("close", [fd])
 
 /** For descriptors whose end is work: closing an outgoing session gives back every page that it preserved. */
-export const closeAsync = (fd: number): Promise<number> => callAsync(table.close, [fd])
+export const closeAsync = (fd: number): Promise<number> => callAsync("close", [fd])
 
 /** `argument` is read and written by the kernel in place. */
 export const ioctl = (fd: number, request: number, argument: Buffer): number =>
-  call(table.ioctl, [fd, request, argument])
+  call("ioctl", [fd, request, argument])
 
 /** The same on a thread of libuv's pool: for requests whose cost grows with the file (preserve, retrieve, finish). */
 export const ioctlAsync = (fd: number, request: number, argument: Buffer): Promise<number> =>
-  callAsync(table.ioctl, [fd, request, argument])
+  callAsync("ioctl", [fd, request, argument])
 
 export const fcntl = (fd: number, command: number, argument: number): number =>
-  call(table.fcntl, [fd, command, argument])
+  call("fcntl", [fd, command, argument])
 
 export const LOCK_EX = 2
 export const LOCK_NB = 4
-export const flock = (fd: number, operation: number): number => call(table.flock, [fd, operation])
+export const flock = (fd: number, operation: number): number => call("flock", [fd, operation])
 
-export const memfdCreate = (name: string, flags: number): number => call(table.memfdCreate, [name, flags])
+export const memfdCreate = (name: string, flags: number): number => call("memfdCreate", [name, flags])
 
-export const pidfdOpen = (pid: number): number => call(table.syscall, [SYS_pidfd_open, pid, 0, 0, 0, 0, 0])
+export const pidfdOpen = (pid: number): number => call("syscall", [SYS_pidfd_open, pid, 0, 0, 0, 0, 0])
 export const pidfdGetfd = (pidfd: number, fd: number): number =>
-  call(table.syscall, [SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0])
+  call("syscall", [SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0])
 
 /** Blocks for as long as the kernel reads, checks and lays out the image, so it runs on the pool. */
 export const kexecFileLoad = (
@@ -164,8 +169,8 @@ export const kexecFileLoad = (
   flags: number
 ): Promise<number> => {
   const line = Buffer.from(`${commandLine}\0`, "utf8")
-  return callAsync(table.kexecFileLoad, [SYS_kexec_file_load, kernelFd, initrdFd, line.length, line, flags, 0])
+  return callAsync("kexecFileLoad", [SYS_kexec_file_load, kernelFd, initrdFd, line.length, line, flags, 0])
 }
 
 /** Returns only if the kernel refused. */
-export const reboot = (command: number): number => call(table.reboot, [command])
+export const reboot = (command: number): number => call("reboot", [command])

@@ -1,0 +1,111 @@
+/**
+ * Goes through a resume once while its start-up snapshot is built, with a kernel and a VMM that only nod: functions that
+ * have run are in the snapshot as bytecode, those that haven't would be parsed and compiled while guests stand still.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { LiveUpdate } from "@liveupdate/sdk/LiveUpdate"
+import * as Manifest from "@liveupdate/sdk/Manifest"
+import type { IncomingSession } from "@liveupdate/sdk/Session"
+import * as Token from "@liveupdate/sdk/Token"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Handover from "../upgrade/Handover.ts"
+import { resume } from "../upgrade/Resume.ts"
+import type { VmConfig } from "../vmm/Vm.ts"
+import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
+import * as VmStore from "../vmm/VmStore.ts"
+
+const config: VmConfig = {
+  id: "rehearsal",
+  memoryBytes: 16777216,
+  cpus: 1,
+  machine: "q35",
+  accelerator: "kvm",
+  cpu: "host",
+  disks: [{ path: "/dev/null", format: "raw", readonly: true, cache: "none" }],
+  binary: "/bin/false",
+  args: []
+}
+
+const manifests = (run: string) => ({
+  [Handover.indexSession]: Manifest.encode(Handover.Index, {
+    version: 1 as const,
+    run,
+    from: "rehearsal",
+    boot: "rehearsal",
+    vms: [{ id: config.id, session: Handover.vmSession(config.id) }]
+  }),
+  [Handover.vmSession(config.id)]: Manifest.encode(Handover.VmManifest, {
+    version: 1 as const,
+    run,
+    config,
+    createdAt: 0,
+    stateBytes: 1
+  })
+})
+
+/** Sessions whose manifests are ordinary files: the code that reads them is the one that counts. */
+const kernel = (directory: string) =>
+  Layer.sync(LiveUpdate, () => {
+    const contents = new Map(Object.entries(manifests("rehearsal")))
+    const session = (name: string): IncomingSession => ({
+      direction: "incoming",
+      name,
+      finish: Effect.void,
+      retrieve: (kind, token) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const file = Path.join(directory, `${name}-${token}`)
+            const content = token === Token.manifest ? contents.get(name) : undefined
+            Fs.writeFileSync(file, content === undefined ? "" : Either.getOrThrow(content))
+            return kind.manage(Fs.openSync(file, "r"))
+          }),
+          (handle) => Effect.sync(() => Fs.closeSync(handle.fd))
+        )
+    })
+    return {
+      probe: Effect.void,
+      create: () => Effect.dieMessage("a rehearsal creates no session"),
+      retrieve: (name) => Effect.acquireRelease(Effect.succeed(session(name)), () => Effect.void)
+    }
+  })
+
+const connection: VmConnection = {
+  pid: 0,
+  ramFd: 3,
+  status: Effect.succeed({ state: "paused", detail: "rehearsal" }),
+  saveBlockers: Effect.succeed([]),
+  pause: Effect.void,
+  resume: Effect.void,
+  saveState: () => Effect.succeed({ bytes: 0, totalMs: 0 }),
+  loadState: () => Effect.succeed({ bytes: 0, totalMs: 0 }),
+  quit: Effect.void,
+  powerdown: Effect.void,
+  exited: Effect.void
+}
+
+const vmm = Layer.succeed(Vmm, {
+  launch: (config) =>
+    Effect.succeed({ process: { pid: 0, pidStartTime: "0", ramFd: 3, config }, connection }),
+  connect: () => Effect.succeed(connection),
+  isRunning: () => Effect.succeed(false)
+})
+
+/**
+ * @since 0.1.0
+ * @category running
+ */
+export const rehearse = (): void => {
+  const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-rehearsal-"))
+  Effect.runFork(
+    resume({ directory, listener: () => undefined }).pipe(
+      Effect.provide(Layer.mergeAll(kernel(directory), vmm, VmStore.layerAt({ state: directory, runtime: directory }))),
+      Effect.ensuring(Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true })))
+    )
+  )
+}

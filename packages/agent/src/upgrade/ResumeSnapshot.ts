@@ -1,0 +1,65 @@
+/**
+ * The second half of a live update as a start-up snapshot of Node: parsed, compiled, evaluated, and rehearsed, before the
+ * guests are paused. A snapshot fits one Node, one processor and one version of the code; `early` starts without it
+ * when Node refuses it (exit code 14).
+ *
+ * @since 0.1.0
+ */
+import { execFile } from "node:child_process"
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+
+/**
+ * Where `early` looks for it.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const path = "/var/lib/liveupdate/resume.blob"
+
+const keyPath = `${path}.key`
+
+const run = (file: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
+  Effect.async((resume) => {
+    const child = execFile(file, [...args], { env: { PATH: process.env["PATH"] ?? "" } }, (error, _stdout, stderr) =>
+      resume(error === null ? Effect.void : Effect.fail(new Error(stderr.split("\n").findLast((_) => _ !== "") ?? error.message)))
+    )
+    return Effect.sync(() => child.kill())
+  })
+
+/**
+ * Makes the snapshot of `script` for this Node, unless it is there. Without it a live update works all the same, only with
+ * a longer blackout, so a failure is a warning.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const prepare = (script: string): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const source = yield* Effect.try(() => Fs.readFileSync(script))
+    const key = createHash("sha256").update(process.version).update(source).digest("hex")
+    const known = yield* Effect.sync(() => {
+      try {
+        return Fs.existsSync(path) ? Fs.readFileSync(keyPath, "utf8") : undefined
+      } catch {
+        return undefined
+      }
+    })
+    if (known === key) return
+    yield* Effect.try(() => {
+      Fs.mkdirSync(Path.dirname(path), { recursive: true, mode: 0o700 })
+      Fs.rmSync(keyPath, { force: true })
+    })
+    const building = `${path}.new`
+    yield* run(process.execPath, ["--snapshot-blob", building, "--build-snapshot", script])
+    yield* Effect.try(() => {
+      Fs.chmodSync(building, 0o600)
+      Fs.renameSync(building, path)
+      Fs.writeFileSync(keyPath, key, { mode: 0o600 })
+    })
+  }).pipe(
+    Effect.catchAll((error) => Effect.logWarning("no start-up snapshot, the blackout will be longer", error.message)),
+    Effect.withSpan("ResumeSnapshot.prepare")
+  )
