@@ -10,6 +10,7 @@ export default defineConfig({
       unit("sdk"),
       unit("agent"),
       unit("qemu-host"),
+      unit("examples"),
       {
         test: {
           name: "e2e",

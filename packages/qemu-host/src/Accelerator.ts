@@ -5,8 +5,8 @@
  */
 import { Command, CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Config, Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import { Cache } from "./Cache.js"
-import { type Progress, track } from "./Progress.js"
+import { Cache } from "./Cache.ts"
+import { type Progress, track } from "./Progress.ts"
 
 /**
  * @since 0.1.0

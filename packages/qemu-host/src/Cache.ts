@@ -9,8 +9,8 @@
 import { createHash } from "node:crypto"
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Array as Arr, Config, Context, Data, Effect, Layer, Option, Order, type Scope } from "effect"
-import * as FileLock from "./internal/fileLock.js"
-import { Progress, track, type Update } from "./Progress.js"
+import * as FileLock from "./internal/fileLock.ts"
+import { Progress, track, type Update } from "./Progress.ts"
 
 /**
  * The cache's own trouble: no home directory, no space, no permission.

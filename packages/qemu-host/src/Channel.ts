@@ -20,9 +20,9 @@ import {
   type Scope,
   Stream
 } from "effect"
-import { encode, type FromHost, inputChunkBytes, makeDecoder, ToHost } from "./ChannelProtocol.js"
-import * as FileLock from "./internal/fileLock.js"
-import { concat } from "./internal/subprocess.js"
+import { encode, type FromHost, inputChunkBytes, makeDecoder, ToHost } from "./ChannelProtocol.ts"
+import * as FileLock from "./internal/fileLock.ts"
+import { concat } from "./internal/subprocess.ts"
 
 /**
  * Where a host's channel is.

@@ -6,9 +6,9 @@
  */
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Clock, Context, Data, Effect, Layer, Option } from "effect"
-import { Cache, type CacheError } from "./Cache.js"
-import { lines, run } from "./internal/subprocess.js"
-import { type Progress, track } from "./Progress.js"
+import { Cache, type CacheError } from "./Cache.ts"
+import { lines, run } from "./internal/subprocess.ts"
+import { type Progress, track } from "./Progress.ts"
 
 /**
  * No Debian mirror in the machine's apt configuration, or it doesn't answer.

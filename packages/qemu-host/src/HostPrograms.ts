@@ -5,11 +5,11 @@
  */
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Context, Effect, Layer } from "effect"
-import { Cache, CacheError } from "./Cache.js"
-import { archive } from "./Cpio.js"
-import { type CommandFailed, run } from "./internal/subprocess.js"
-import type { Progress } from "./Progress.js"
-import { Resources } from "./Resources.js"
+import { Cache, CacheError } from "./Cache.ts"
+import { archive } from "./Cpio.ts"
+import { type CommandFailed, run } from "./internal/subprocess.ts"
+import type { Progress } from "./Progress.ts"
+import { Resources } from "./Resources.ts"
 
 /**
  * Paths outside.

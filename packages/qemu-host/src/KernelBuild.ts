@@ -5,18 +5,18 @@
  */
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Config, Context, Effect, Layer, Option, Ref } from "effect"
-import { Cache, type CacheError } from "./Cache.js"
+import { Cache, type CacheError } from "./Cache.ts"
 import {
   DebianMirror,
   type KernelSourceNotFound,
   type KernelWish,
   type MirrorUnavailable,
   type PackageVersion
-} from "./DebianMirror.js"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.js"
-import { NotAKernel, releaseOf } from "./KernelImage.js"
-import type { Progress } from "./Progress.js"
-import { Resources } from "./Resources.js"
+} from "./DebianMirror.ts"
+import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import { NotAKernel, releaseOf } from "./KernelImage.ts"
+import type { Progress } from "./Progress.ts"
+import { Resources } from "./Resources.ts"
 
 /**
  * A kernel image as a file outside.

@@ -5,11 +5,11 @@
  */
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Clock, Config, Context, Data, Effect, Layer, Option, Schedule, Schema } from "effect"
-import * as Accelerator from "./Accelerator.js"
-import type { HostAddress } from "./Channel.js"
-import * as FileLock from "./internal/fileLock.js"
-import * as Qmp from "./internal/qmp.js"
-import { run } from "./internal/subprocess.js"
+import * as Accelerator from "./Accelerator.ts"
+import type { HostAddress } from "./Channel.ts"
+import * as FileLock from "./internal/fileLock.ts"
+import * as Qmp from "./internal/qmp.ts"
+import { run } from "./internal/subprocess.ts"
 
 /**
  * What there is of a running host. Kept as `host.json` in its directory.

@@ -5,11 +5,11 @@
  */
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Context, Effect, Layer, Schema } from "effect"
-import { Cache, CacheError, fingerprint } from "./Cache.js"
-import { DebianMirror, type MirrorUnavailable } from "./DebianMirror.js"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.js"
-import type { Progress } from "./Progress.js"
-import { Resources } from "./Resources.js"
+import { Cache, CacheError, fingerprint } from "./Cache.ts"
+import { DebianMirror, type MirrorUnavailable } from "./DebianMirror.ts"
+import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import type { Progress } from "./Progress.ts"
+import { Resources } from "./Resources.ts"
 
 /**
  * `rootfs.json`: what is inside.

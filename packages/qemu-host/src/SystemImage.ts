@@ -8,12 +8,12 @@
  */
 import { CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Context, Data, Effect, Layer } from "effect"
-import { Cache, type CacheError, fingerprint } from "./Cache.js"
-import { HostPrograms } from "./HostPrograms.js"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.js"
-import { KernelBuild, type KernelError, type Kernels } from "./KernelBuild.js"
-import type { Progress } from "./Progress.js"
-import { RootFs } from "./RootFs.js"
+import { Cache, type CacheError, fingerprint } from "./Cache.ts"
+import { HostPrograms } from "./HostPrograms.ts"
+import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import { KernelBuild, type KernelError, type Kernels } from "./KernelBuild.ts"
+import type { Progress } from "./Progress.ts"
+import { RootFs } from "./RootFs.ts"
 
 /**
  * Something of ours that goes inside: a file or a directory with all that is in it, modes kept, owned by root; or a symbolic

@@ -90,8 +90,7 @@ const connection: VmConnection = {
 }
 
 const vmm = Layer.succeed(Vmm, {
-  launch: (config) =>
-    Effect.succeed({ process: { pid: 0, pidStartTime: "0", ramFd: 3, config }, connection }),
+  launch: (config) => Effect.succeed({ process: { pid: 0, pidStartTime: "0", ramFd: 3, config }, connection }),
   connect: () => Effect.succeed(connection),
   isRunning: () => Effect.succeed(false)
 })
@@ -103,7 +102,7 @@ const vmm = Layer.succeed(Vmm, {
 export const rehearse = (): void => {
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-rehearsal-"))
   Effect.runFork(
-    resume({ directory, listener: () => undefined }).pipe(
+    resume({ directory, listener: () => undefined, lock: Effect.void }).pipe(
       Effect.provide(Layer.mergeAll(kernel(directory), vmm, VmStore.layerAt({ state: directory, runtime: directory }))),
       Effect.ensuring(Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true })))
     )

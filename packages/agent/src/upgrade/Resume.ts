@@ -15,6 +15,7 @@ import * as Token from "@liveupdate/sdk/Token"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import { makeRecord } from "../vmm/Vm.ts"
 import { Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
@@ -44,6 +45,8 @@ export type Resumed =
 export interface ResumeOptions {
   readonly directory?: string
   readonly listener?: RunLog.Listener
+  /** One resume at a time: the one that the boot started first, and systemd's. Waits for the other. */
+  readonly lock?: Effect.Effect<void, LiveUpdateError, Scope.Scope>
   /** Called as soon as every VM runs, before the accounts are closed. */
   readonly onRunning?: Effect.Effect<void>
 }
@@ -168,7 +171,6 @@ const forward = (options: ResumeOptions) =>
 const recover = (options: ResumeOptions) =>
   Effect.scoped(
     Effect.gen(function* () {
-      yield* HostLock.acquire()
       const pending = yield* Recovery.leftBehind()
       if (pending === undefined) return { _tag: "nothing" } satisfies Resumed as Resumed
       const store = yield* VmStore
@@ -193,6 +195,13 @@ const recover = (options: ResumeOptions) =>
     })
   )
 
+const waitForLock = HostLock.acquire().pipe(
+  Effect.retry({
+    while: (error) => error._tag === "HostLocked",
+    schedule: Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(6000))
+  })
+)
+
 /**
  * Brings back what the previous kernel handed over; without a handover, gives back VMs that an interrupted run left paused.
  * Harmless when there is neither.
@@ -202,7 +211,10 @@ const recover = (options: ResumeOptions) =>
  */
 export const resume = (options: ResumeOptions = {}) => {
   const nothingHandedOver = () => recover(options)
-  return forward(options).pipe(
-    Effect.catchTags({ SessionNotFound: nothingHandedOver, DeviceMissing: nothingHandedOver })
+  return Effect.scoped(
+    Effect.zipRight(
+      options.lock ?? waitForLock,
+      forward(options).pipe(Effect.catchTags({ SessionNotFound: nothingHandedOver, DeviceMissing: nothingHandedOver }))
+    )
   )
 }

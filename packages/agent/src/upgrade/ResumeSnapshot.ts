@@ -24,7 +24,11 @@ const keyPath = `${path}.key`
 const run = (file: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
   Effect.async((resume) => {
     const child = execFile(file, [...args], { env: { PATH: process.env["PATH"] ?? "" } }, (error, _stdout, stderr) =>
-      resume(error === null ? Effect.void : Effect.fail(new Error(stderr.split("\n").findLast((_) => _ !== "") ?? error.message)))
+      resume(
+        error === null
+          ? Effect.void
+          : Effect.fail(new Error(stderr.split("\n").findLast((_) => _ !== "") ?? error.message))
+      )
     )
     return Effect.sync(() => child.kill())
   })

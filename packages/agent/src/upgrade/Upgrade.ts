@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import { execFile } from "node:child_process"
+import * as Fs from "node:fs"
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as KernelImage from "@liveupdate/sdk/KernelImage"
 import * as Kexec from "@liveupdate/sdk/Kexec"
@@ -180,17 +181,24 @@ const preserveIndex = (targets: ReadonlyArray<Target>, log: RunLog) =>
     yield* session.preserve(manifest, Token.manifest)
   })
 
+/** How far the guest's console had come, so that a reader finds the place of the jump in it. */
+const sizeOf = (path: string): number => Fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
+
 /** Pauses a VM for as long as the scope lives: if the jump doesn't happen, it runs again. */
 const pause = ({ record, connection }: Target, log: RunLog, notResumed: Array<NotResumed>) =>
-  Effect.acquireRelease(connection.pause.pipe(log.step("pause", { vm: record.id })), () =>
-    connection.resume.pipe(
-      Effect.zipRight(log.emit({ type: "step", step: "pause", status: "undone", vm: record.id })),
-      Effect.catchAll((error) =>
-        Effect.sync(() => notResumed.push({ vm: record.id, reason: reasonOf(error) })).pipe(
-          Effect.zipRight(Effect.logError(`VM ${record.id} could not be resumed`, error))
+  Effect.acquireRelease(
+    connection.pause.pipe(
+      log.step("pause", { vm: record.id, describe: () => ({ consoleBytes: sizeOf(record.consolePath) }) })
+    ),
+    () =>
+      connection.resume.pipe(
+        Effect.zipRight(log.emit({ type: "step", step: "pause", status: "undone", vm: record.id })),
+        Effect.catchAll((error) =>
+          Effect.sync(() => notResumed.push({ vm: record.id, reason: reasonOf(error) })).pipe(
+            Effect.zipRight(Effect.logError(`VM ${record.id} could not be resumed`, error))
+          )
         )
       )
-    )
   )
 
 const saveState = ({ record, connection, state }: Carried, log: RunLog) =>

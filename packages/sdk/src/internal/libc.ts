@@ -141,15 +141,13 @@ export const close = (fd: number): number => call("close", [fd])
 export const closeAsync = (fd: number): Promise<number> => callAsync("close", [fd])
 
 /** `argument` is read and written by the kernel in place. */
-export const ioctl = (fd: number, request: number, argument: Buffer): number =>
-  call("ioctl", [fd, request, argument])
+export const ioctl = (fd: number, request: number, argument: Buffer): number => call("ioctl", [fd, request, argument])
 
 /** The same on a thread of libuv's pool: for requests whose cost grows with the file (preserve, retrieve, finish). */
 export const ioctlAsync = (fd: number, request: number, argument: Buffer): Promise<number> =>
   callAsync("ioctl", [fd, request, argument])
 
-export const fcntl = (fd: number, command: number, argument: number): number =>
-  call("fcntl", [fd, command, argument])
+export const fcntl = (fd: number, command: number, argument: number): number => call("fcntl", [fd, command, argument])
 
 export const LOCK_EX = 2
 export const LOCK_NB = 4

@@ -1,0 +1,179 @@
+/**
+ * A QEMU host for one test file: started from what the CLI would start it from, driven from outside by the built CLI as an
+ * operator does it, and ended with the file, however its tests end.
+ */
+import { execFile } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert } from "@effect/vitest"
+import * as Channel from "@liveupdate/qemu-host/Channel"
+import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { payload } from "../../src/cli/HostCommands.ts"
+import * as Remote from "../../src/cli/Remote.ts"
+import * as GuestConsole from "./GuestConsole.ts"
+
+/** What a command left; a signal's code is as a shell gives it. */
+export interface Said {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+type Argv = readonly [string, ...Array<string>]
+
+export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")<
+  TestHost,
+  {
+    /** The agent outside, told to act on this host: `agent ARGS --host qemu:NAME`. */
+    readonly agent: (...args: ReadonlyArray<string>) => Effect.Effect<Said>
+    /** A command inside. */
+    readonly inside: (...argv: Argv) => Effect.Effect<Said>
+    /** A command inside that has to succeed; its output, trimmed. */
+    readonly output: (...argv: Argv) => Effect.Effect<string>
+    /** Runs `body` while a shell script runs inside, from the moment it has said "ready". */
+    readonly during: <A, E, R>(script: string, body: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Writes a file inside. */
+    readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
+    /** Starts a VM from a spec that lies outside. */
+    readonly startVm: (spec: { readonly id: string } & Readonly<Record<string, unknown>>) => Effect.Effect<void>
+    readonly console: (vm: string) => Effect.Effect<GuestConsole.GuestConsole>
+    /** Waits until the guest's console shows it. */
+    readonly waitFor: (
+      vm: string,
+      what: string,
+      there: (console: GuestConsole.GuestConsole) => boolean
+    ) => Effect.Effect<GuestConsole.GuestConsole>
+    /** Waits for this tick, by default for the next one: the guest runs. */
+    readonly waitForTick: (vm: string, number?: number) => Effect.Effect<GuestConsole.GuestConsole>
+    /** `uname -r` */
+    readonly release: Effect.Effect<string>
+    readonly bootId: Effect.Effect<string>
+    /** The image in /boot of another kernel than the running one. */
+    readonly otherKernel: Effect.Effect<string>
+    /** Names of the live updates that were logged on this host. */
+    readonly runs: Effect.Effect<ReadonlyArray<string>>
+  }
+>() {}
+
+const builtAgent = fileURLToPath(new URL("../../dist/bin.js", import.meta.url))
+
+/** The agent on this machine, as a process of its own. */
+export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
+  Effect.async((resume) => {
+    const child = execFile(
+      process.execPath,
+      [builtAgent, ...args],
+      { maxBuffer: 64 << 20 },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1
+        resume(Effect.succeed({ code, stdout, stderr }))
+      }
+    )
+    return Effect.sync(() => child.kill())
+  })
+
+const make = (label: string) =>
+  Effect.gen(function* () {
+    const hosts = yield* QemuHost.QemuHost
+    const channel = yield* Channel.Channel
+    const name = `e2e-${label}-${process.pid}`
+    yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
+    const { address, serialLog } = yield* hosts.start(name, { payload: yield* payload }).pipe(
+      Effect.tapErrorTag("HostNotReady", ({ directory }) =>
+        // The log goes with the host.
+        Effect.sync(() => process.stderr.write(Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)))
+      )
+    )
+    yield* Effect.logDebug(`console of ${name}: ${serialLog}`)
+    const directory = yield* Effect.acquireRelease(
+      Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), `${name}-`))),
+      (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+    )
+
+    const agent = (...args: ReadonlyArray<string>) => agentHere(...args, "--host", `qemu:${name}`)
+    const inside = (...argv: Argv) =>
+      channel.run(address, argv).pipe(
+        Effect.map(
+          ({ status, stdout, stderr }): Said => ({
+            code: status._tag === "Exited" ? status.code : 128 + status.signal,
+            stdout: Buffer.from(stdout).toString(),
+            stderr: Buffer.from(stderr).toString()
+          })
+        ),
+        Effect.orDie
+      )
+    const output = (...argv: Argv) =>
+      Effect.map(Effect.orDie(channel.output(address, argv)), (text) => text.trim())
+
+    const during = <A, E, R>(script: string, body: Effect.Effect<A, E, R>) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const running = yield* channel.exec(address, ["sh", "-c", script])
+          yield* Channel.lines(running.stdout).pipe(
+            Stream.takeUntil((line) => line === "ready"),
+            Stream.runDrain
+          )
+          return yield* Effect.ensuring(body, Effect.ignore(Effect.zipRight(running.kill(9), running.exit)))
+        })
+      ).pipe(Effect.catchTags({ ChannelBusy: Effect.die, ChannelClosed: Effect.die, HostRebooted: Effect.die, CommandNotStarted: Effect.die })) as Effect.Effect<A, E, R>
+
+    const write = (path: string, content: string | Uint8Array) =>
+      Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
+
+    const console = (vm: string) =>
+      Effect.map(inside("cat", `/var/lib/liveupdate/vms/${vm}/console.log`), ({ stdout }) => GuestConsole.parse(stdout))
+    const waitFor = (vm: string, what: string, there: (console: GuestConsole.GuestConsole) => boolean) =>
+      console(vm).pipe(
+        Effect.repeat({
+          until: there,
+          schedule: Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(600))
+        }),
+        Effect.flatMap(([,]) => console(vm)),
+        Effect.filterOrDie(there, (seen) => new Error(`${vm}: ${what} never came; last tick ${GuestConsole.lastTick(seen)}`))
+      )
+
+    return {
+      agent,
+      inside,
+      output,
+      during,
+      write,
+      startVm: (spec) =>
+        Effect.gen(function* () {
+          const file = Path.join(directory, `${spec.id}.json`)
+          yield* Effect.sync(() => Fs.writeFileSync(file, JSON.stringify(spec)))
+          const said = yield* agent("vm", "start", file)
+          assert.strictEqual(said.code, 0, said.stderr)
+        }),
+      console,
+      waitFor,
+      waitForTick: (vm, number) =>
+        Effect.gen(function* () {
+          const wanted = number ?? GuestConsole.lastTick(yield* console(vm)) + 1
+          return yield* waitFor(vm, `tick ${wanted}`, (seen) => GuestConsole.lastTick(seen) >= wanted)
+        }),
+      release: output("uname", "-r"),
+      bootId: output("cat", "/proc/sys/kernel/random/boot_id"),
+      otherKernel: Effect.gen(function* () {
+        const running = yield* output("uname", "-r")
+        const images = (yield* output("sh", "-c", "ls /boot/vmlinuz-*")).split("\n")
+        const other = images.find((image) => image !== `/boot/vmlinuz-${running}`)
+        return other ?? assert.fail(`no other kernel than ${running} among ${images.join(" ")}`)
+      }),
+      runs: Effect.map(output("sh", "-c", "ls /var/lib/liveupdate/runs 2>/dev/null || true"), (names) =>
+        names.split("\n").filter((run) => run !== "")
+      )
+    } satisfies TestHost["Type"]
+  })
+
+/** A host of its own for a test file; `label` becomes part of its name. */
+export const layer = (label: string) =>
+  Layer.scoped(TestHost, make(label)).pipe(Layer.provide(Remote.layer), Layer.provide(NodeContext.layer))
