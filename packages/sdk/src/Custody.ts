@@ -11,7 +11,6 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import * as Fd from "./internal/fd.ts"
 import * as libc from "./internal/libc.ts"
 import * as Process from "./internal/process.ts"
@@ -53,8 +52,11 @@ export class Custody extends Context.Tag("@liveupdate/sdk/Custody")<
   {
     /** Gives a session's descriptor to a holder that outlives this process. */
     readonly park: (session: string, fd: number) => Effect.Effect<Parked, ParkFailed>
-    /** A duplicate of a parked session's descriptor, or `undefined` when nobody holds it. */
-    readonly claim: (session: string) => Effect.Effect<number | undefined, never, Scope.Scope>
+    /**
+     * A duplicate of a parked session's descriptor, or `undefined` when nobody holds it. It is the caller's to close, as what
+     * an `acquire` gives.
+     */
+    readonly claim: (session: string) => Effect.Effect<number | undefined>
     /** Ends the holder, after the session was finished. */
     readonly release: (session: string) => Effect.Effect<void>
     /** All parked sessions whose holder lives. */
@@ -126,13 +128,11 @@ export const layer = (options: { readonly directory: string } = { directory: "/r
       Effect.flatMap(find(session), (parked) =>
         parked === undefined
           ? Effect.succeed(undefined)
-          : Effect.orElseSucceed(
-              Effect.flatMap(
-                Fd.scoped(Fd.call("memfd.adopt", { session }, () => libc.pidfdOpen(parked.pid))),
-                (pidfd): Effect.Effect<number | undefined, unknown> =>
-                  Fd.call("memfd.adopt", { session }, () => libc.pidfdGetfd(pidfd, parked.fd))
-              ),
-              () => undefined
+          : Fd.scoped(Fd.call("memfd.adopt", { session }, () => libc.pidfdOpen(parked.pid))).pipe(
+              Effect.flatMap((pidfd) => Fd.call("memfd.adopt", { session }, () => libc.pidfdGetfd(pidfd, parked.fd))),
+              Effect.scoped,
+              // A holder that died a moment ago held nothing any more.
+              Effect.orElseSucceed(() => undefined)
             )
       ),
     release: (session) =>

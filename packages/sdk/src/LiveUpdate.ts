@@ -167,9 +167,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
     const obtain = (name: string): Effect.Effect<number, LiveUpdateError> =>
       requestSession("session.retrieve", name).pipe(
         Effect.catchTag("SessionAlreadyRetrieved", (error) =>
-          Effect.flatMap(Effect.scoped(custody.claim(name)), (fd) =>
-            fd === undefined ? Effect.fail(error) : Effect.succeed(fd)
-          )
+          Effect.flatMap(custody.claim(name), (fd) => (fd === undefined ? Effect.fail(error) : Effect.succeed(fd)))
         )
       )
 
