@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Options from "@effect/cli/Options"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Format } from "./Output.ts"
 
@@ -37,3 +37,11 @@ export const whereTold = <A, E, R, A2, E2, R2>(
   there: (host: string) => Effect.Effect<A, E, R>,
   here: Effect.Effect<A2, E2, R2>
 ): Effect.Effect<A | A2, E | E2, R | R2> => (Option.isSome(host) ? there(host.value) : here)
+
+/**
+ * What needs the QEMU hosts' package. Loaded only where it is asked for: the agent on a host starts faster without.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const hosts = Effect.promise(() => import("./Hosts.ts"))

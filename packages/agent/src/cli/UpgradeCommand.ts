@@ -19,7 +19,6 @@ import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
-import * as Remote from "./Remote.ts"
 
 /**
  * The command line contradicts itself.
@@ -79,7 +78,7 @@ const upgrade = Command.make(
         return yield* new UsageError({ message: "--cmdline and --reuse-cmdline exclude each other: give one of them." })
       const running = yield* HostFacts.commandLine
       if (Option.isSome(host))
-        return yield* Remote.upgrade(host.value, {
+        return yield* (yield* Shared.hosts).upgrade(host.value, {
           arguments: [
             ...vms.flatMap((vm) => ["--vm", vm]),
             "--kernel",
@@ -157,7 +156,7 @@ const status = Command.make(
   ({ run, follow: following, output, host }) =>
     Effect.gen(function* () {
       if (Option.isSome(host))
-        return yield* Remote.forward(host.value, [
+        return yield* (yield* Shared.hosts).forward(host.value, [
           "status",
           ...(Option.isSome(run) ? ["--run", run.value] : []),
           ...(following ? ["--follow"] : []),

@@ -14,7 +14,6 @@ import * as VmSpec from "../vmm/VmSpec.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
-import * as Remote from "./Remote.ts"
 
 const requireRoot = Effect.suspend(() =>
   process.getuid?.() === 0
@@ -34,7 +33,7 @@ const start = Command.make(
   ({ spec, output, host }) =>
     Shared.whereTold(
       host,
-      (name) => Remote.startVm(name, spec, output),
+      (name) => Effect.flatMap(Shared.hosts, (_) => _.startVm(name, spec, output)),
       Effect.gen(function* () {
         yield* requireRoot
         const config = yield* VmSpec.load(spec)
@@ -51,7 +50,7 @@ const start = Command.make(
 const list = Command.make("list", { output: Shared.output, host: Shared.host }, ({ output, host }) =>
   Shared.whereTold(
     host,
-    (name) => Remote.forward(name, ["vm", "list", "--output", output]),
+    (name) => Effect.flatMap(Shared.hosts, (_) => _.forward(name, ["vm", "list", "--output", output])),
     Effect.gen(function* () {
       yield* requireRoot
       const vms = yield* Lifecycle.list
@@ -88,7 +87,10 @@ const stop = Command.make(
   ({ id, output, host, patience }) =>
     Shared.whereTold(
       host,
-      (name) => Remote.forward(name, ["vm", "stop", "--timeout", String(patience), "--output", output, id]),
+      (name) =>
+        Effect.flatMap(Shared.hosts, (_) =>
+          _.forward(name, ["vm", "stop", "--timeout", String(patience), "--output", output, id])
+        ),
       Effect.gen(function* () {
         yield* requireRoot
         const how = yield* Lifecycle.stop(id, `${patience} seconds`)
@@ -105,7 +107,7 @@ const stop = Command.make(
 const console = Command.make("console", { id, host: Shared.host }, ({ id, host }) =>
   Shared.whereTold(
     host,
-    (name) => Remote.forward(name, ["vm", "console", id]),
+    (name) => Effect.flatMap(Shared.hosts, (_) => _.forward(name, ["vm", "console", id])),
     Effect.gen(function* () {
       const store = yield* VmStore
       const record = yield* store.get(id)

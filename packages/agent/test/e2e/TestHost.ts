@@ -13,11 +13,13 @@ import * as Channel from "@liveupdate/qemu-host/Channel"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { payload } from "../../src/cli/HostCommands.ts"
-import * as Remote from "../../src/cli/Remote.ts"
+
+import * as Hosts from "../../src/cli/Hosts.ts"
 import * as GuestConsole from "./GuestConsole.ts"
 
 /** What a command left; a signal's code is as a shell gives it. */
@@ -42,8 +44,8 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     readonly during: <A, E, R>(script: string, body: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     /** Writes a file inside. */
     readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
-    /** Starts a VM from a spec that lies outside. */
-    readonly startVm: (spec: { readonly id: string } & Readonly<Record<string, unknown>>) => Effect.Effect<void>
+    /** Starts a VM from a spec that lies outside: `agent vm start FILE --host qemu:NAME`. */
+    readonly startVm: (spec: Readonly<Record<string, unknown>>) => Effect.Effect<Said>
     readonly console: (vm: string) => Effect.Effect<GuestConsole.GuestConsole>
     /** Waits until the guest's console shows it. */
     readonly waitFor: (
@@ -86,13 +88,12 @@ const make = (label: string) =>
     const channel = yield* Channel.Channel
     const name = `e2e-${label}-${process.pid}`
     yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-    const { address, serialLog } = yield* hosts.start(name, { payload: yield* payload }).pipe(
+    const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload }).pipe(
       Effect.tapErrorTag("HostNotReady", ({ directory }) =>
         // The log goes with the host.
         Effect.sync(() => process.stderr.write(Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)))
       )
     )
-    yield* Effect.logDebug(`console of ${name}: ${serialLog}`)
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), `${name}-`))),
       (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
@@ -110,20 +111,27 @@ const make = (label: string) =>
         ),
         Effect.orDie
       )
-    const output = (...argv: Argv) =>
-      Effect.map(Effect.orDie(channel.output(address, argv)), (text) => text.trim())
+    const output = (...argv: Argv) => Effect.map(Effect.orDie(channel.output(address, argv)), (text) => text.trim())
 
     const during = <A, E, R>(script: string, body: Effect.Effect<A, E, R>) =>
-      Effect.scoped(
+      Effect.acquireUseRelease(
         Effect.gen(function* () {
-          const running = yield* channel.exec(address, ["sh", "-c", script])
-          yield* Channel.lines(running.stdout).pipe(
+          const scope = yield* Scope.make()
+          const running = yield* Scope.extend(channel.exec(address, ["sh", "-c", script]), scope)
+          const ready = yield* Channel.lines(running.stdout).pipe(
             Stream.takeUntil((line) => line === "ready"),
-            Stream.runDrain
+            Stream.runLast
           )
-          return yield* Effect.ensuring(body, Effect.ignore(Effect.zipRight(running.kill(9), running.exit)))
-        })
-      ).pipe(Effect.catchTags({ ChannelBusy: Effect.die, ChannelClosed: Effect.die, HostRebooted: Effect.die, CommandNotStarted: Effect.die })) as Effect.Effect<A, E, R>
+          if (ready._tag === "None") return yield* Effect.fail(new Error(`it ended without "ready": ${script}`))
+          return { running, scope }
+        }).pipe(Effect.orDie),
+        () => body,
+        // Gone for sure before the next test begins.
+        ({ running, scope }) =>
+          running
+            .kill(9)
+            .pipe(Effect.zipRight(Effect.ignore(running.exit)), Effect.zipRight(Scope.close(scope, Exit.void)))
+      )
 
     const write = (path: string, content: string | Uint8Array) =>
       Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
@@ -132,12 +140,12 @@ const make = (label: string) =>
       Effect.map(inside("cat", `/var/lib/liveupdate/vms/${vm}/console.log`), ({ stdout }) => GuestConsole.parse(stdout))
     const waitFor = (vm: string, what: string, there: (console: GuestConsole.GuestConsole) => boolean) =>
       console(vm).pipe(
-        Effect.repeat({
-          until: there,
-          schedule: Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(600))
-        }),
-        Effect.flatMap(([,]) => console(vm)),
-        Effect.filterOrDie(there, (seen) => new Error(`${vm}: ${what} never came; last tick ${GuestConsole.lastTick(seen)}`))
+        Effect.filterOrFail(
+          there,
+          (seen) => new Error(`${vm}: ${what} never came; last tick ${GuestConsole.lastTick(seen)}`)
+        ),
+        Effect.retry(Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(600))),
+        Effect.orDie
       )
 
     return {
@@ -147,11 +155,10 @@ const make = (label: string) =>
       during,
       write,
       startVm: (spec) =>
-        Effect.gen(function* () {
-          const file = Path.join(directory, `${spec.id}.json`)
-          yield* Effect.sync(() => Fs.writeFileSync(file, JSON.stringify(spec)))
-          const said = yield* agent("vm", "start", file)
-          assert.strictEqual(said.code, 0, said.stderr)
+        Effect.suspend(() => {
+          const file = Path.join(directory, "vm.json")
+          Fs.writeFileSync(file, JSON.stringify(spec))
+          return agent("vm", "start", file)
         }),
       console,
       waitFor,
@@ -176,4 +183,4 @@ const make = (label: string) =>
 
 /** A host of its own for a test file; `label` becomes part of its name. */
 export const layer = (label: string) =>
-  Layer.scoped(TestHost, make(label)).pipe(Layer.provide(Remote.layer), Layer.provide(NodeContext.layer))
+  Layer.scoped(TestHost, make(label)).pipe(Layer.provide(Hosts.layer), Layer.provide(NodeContext.layer))

@@ -1,20 +1,22 @@
 /**
- * Commands on a QEMU host, from outside: the agent inside runs them, its events and exit code come out.
+ * QEMU hosts, and commands on them from outside: the agent inside runs them, its events and exit code come out.
  *
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
 import * as Channel from "@liveupdate/qemu-host/Channel"
 import * as Progress from "@liveupdate/qemu-host/Progress"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
+import type { PayloadItem } from "@liveupdate/qemu-host/SystemImage"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Event from "../upgrade/Event.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
-import { NeedsOperator } from "../upgrade/UpgradeError.ts"
+import { NeedsOperator, PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
 import * as Output from "./Output.ts"
 import { Exited } from "./Runner.ts"
@@ -213,4 +215,86 @@ export const upgrade = (
       return yield* Effect.fail(new Exited(outcome?.result === "rolled-back" ? 6 : 7))
     }
     if (options.output === "human") yield* Output.result("human", outcome.message, {})
+  }).pipe(Effect.provide(layer))
+
+/** What `scripts/bundle.mjs` made beside the compiled agent. */
+const bundle = fileURLToPath(new URL("../../dist/bundle", import.meta.url))
+
+/**
+ * The agent as it is installed on a host: everything in /opt/liveupdate, two links into the PATH, one systemd unit.
+ *
+ * @since 0.1.0
+ * @category payload
+ */
+export const payload: Effect.Effect<ReadonlyArray<PayloadItem>, PreconditionFailed> = Effect.try({
+  try: () => [
+    ...Fs.readdirSync(bundle)
+      .filter((file) => !file.endsWith(".service"))
+      .map((file) => ({ from: Fs.realpathSync(Path.join(bundle, file)), to: `/opt/liveupdate/${file}` })),
+    { link: "/opt/liveupdate/agent.mjs", to: "/usr/local/bin/agent" },
+    { link: "/opt/liveupdate/node", to: "/usr/local/bin/node" },
+    {
+      from: Path.join(bundle, "liveupdate-resume.service"),
+      to: "/etc/systemd/system/liveupdate-resume.service"
+    },
+    {
+      link: "/etc/systemd/system/liveupdate-resume.service",
+      to: "/etc/systemd/system/sysinit.target.wants/liveupdate-resume.service"
+    }
+  ],
+  catch: () =>
+    new PreconditionFailed({
+      what: `The agent's bundle is not built: ${bundle}`,
+      next: "Hosts are started from the workspace: run npm run build there"
+    })
+})
+
+/**
+ * Builds what is missing, boots a host, and waits until it answers.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const start = (
+  name: string,
+  options: { readonly memoryMiB: number; readonly append: string },
+  output: Output.Format
+) =>
+  Effect.gen(function* () {
+    const hosts = yield* QemuHost.QemuHost
+    const host = yield* hosts.start(name, { payload: yield* payload, ...options })
+    yield* Output.result(
+      output,
+      `Host ${name} runs (pid ${host.pid}, ${host.accelerator}, ${host.memoryMiB} MiB). Its console: ${host.serialLog}`,
+      { type: "host", name, pid: host.pid, accelerator: host.accelerator, serialLog: host.serialLog }
+    )
+  }).pipe(Effect.provide(layer))
+
+/**
+ * @since 0.1.0
+ * @category commands
+ */
+export const stop = (name: string, output: Output.Format) =>
+  Effect.gen(function* () {
+    const hosts = yield* QemuHost.QemuHost
+    yield* hosts.stop(name)
+    yield* Output.result(output, `Host ${name} is stopped.`, { type: "host", name, state: "stopped" })
+  }).pipe(Effect.provide(layer))
+
+/**
+ * @since 0.1.0
+ * @category commands
+ */
+export const list = (output: Output.Format) =>
+  Effect.gen(function* () {
+    const hosts = yield* Effect.flatMap(QemuHost.QemuHost, (_) => _.list)
+    if (hosts.length === 0 && output === "human") return yield* Output.result(output, "No hosts.", {})
+    yield* Effect.forEach(hosts, (host) =>
+      Output.result(output, `${host.name}\tpid ${host.pid}\t${host.accelerator}\t${host.memoryMiB} MiB`, {
+        type: "host",
+        name: host.name,
+        pid: host.pid,
+        accelerator: host.accelerator
+      })
+    )
   }).pipe(Effect.provide(layer))

@@ -1,0 +1,342 @@
+/**
+ * A live update that can't be done, or is ended before its jump, is no event in a guest's life: it counts on, and the next
+ * live update finds everything as if there had been none. What was wrong is said in one line and by the exit code.
+ */
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Event from "../../src/upgrade/Event.ts"
+import * as GuestConsole from "./GuestConsole.ts"
+import * as TestHost from "./TestHost.ts"
+
+const vm = "web-1"
+const spec = {
+  id: vm,
+  memory: "128M",
+  accelerator: "kvm",
+  cpu: "qemu64",
+  kernel: "/var/lib/liveupdate-demo/vmlinux",
+  initrd: "/var/lib/liveupdate-demo/guest.cpio",
+  cmdline: "console=ttyS0 quiet pattern=16M"
+}
+
+const agent = "/usr/local/bin/agent"
+const notThere = "/boot/vmlinuz-none"
+
+const eventsOf = (stdout: string) => stdout.split("\n").flatMap((line) => Event.parse(line) ?? [])
+const stepsOf = (stdout: string) =>
+  eventsOf(stdout).flatMap((event) => (event.type === "step" ? [`${event.step} ${event.status}`] : []))
+
+/** The guest is still the one that was booted, runs, and has missed nothing. */
+const countsOn = Effect.gen(function* () {
+  const host = yield* TestHost.TestHost
+  const seen = yield* host.waitForTick(vm)
+  assert.strictEqual(seen.introductions.length, 1)
+  assert.deepStrictEqual(GuestConsole.gaps(seen.ticks.map((tick) => tick.number)), [])
+  return seen
+})
+
+/** Runs what has to be refused: one line that says why, this exit code, no trace, and a guest that didn't notice. */
+const refused = <E, R>(run: Effect.Effect<TestHost.Said, E, R>, code: number, ...says: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const [bootId, runs] = yield* Effect.all([host.bootId, host.runs])
+    const { code: exit, stderr, stdout } = yield* run
+    assert.strictEqual(exit, code, stderr)
+    assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
+    for (const what of says) assert.include(stderr, what)
+    assert.strictEqual(stdout, "")
+    assert.deepStrictEqual(yield* host.runs, runs)
+    assert.strictEqual(yield* host.bootId, bootId)
+    yield* countsOn
+  })
+
+const inside = (...argv: readonly [string, ...Array<string>]) =>
+  Effect.flatMap(TestHost.TestHost, (host) => host.inside(...argv))
+
+/** `agent upgrade` of the VM inside, to the host's other kernel unless told otherwise. */
+const upgrade = (...options: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const kernel = options.includes("--kernel") ? [] : ["--kernel", yield* host.otherKernel]
+    return yield* host.inside(
+      agent,
+      "upgrade",
+      ...(options.includes("--vm") ? [] : ["--vm", vm]),
+      ...kernel,
+      ...options
+    )
+  })
+
+/**
+ * `agent upgrade`, and a shell command at the moment when it reports an event; `$pid` is the agent. All of it runs inside, so
+ * that the command comes milliseconds after the event. Ends as the agent does.
+ */
+const upgradeBut = (event: string, command: string) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const script = `
+      events=$(mktemp -u); mkfifo "$events"
+      ${agent} upgrade --vm ${vm} --kernel "$1" --output ndjson >"$events" & pid=$!
+      while read -r line; do
+        echo "$line"
+        case $line in *'${event}'*) ${command};; esac
+      done <"$events"
+      rm "$events"; wait $pid`
+    return yield* host.inside("sh", "-c", script, "sh", yield* host.otherKernel)
+  })
+
+const at = (step: Event.Step, status: string) => `"step":"${step}","status":"${status}"`
+
+layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minutes" })("before the jump", (it) => {
+  it.effect("start: a guest counts", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const started = yield* host.startVm(spec)
+      assert.strictEqual(started.code, 0, started.stderr)
+      yield* host.waitForTick(vm, 3)
+    })
+  )
+
+  const badInput: ReadonlyArray<
+    readonly [string, Effect.Effect<TestHost.Said, never, TestHost.TestHost>, number, ...ReadonlyArray<string>]
+  > = [
+    ["a VM that isn't there", upgrade("--vm", "web-2"), 4, `no VM "web-2": this host has ${vm}`],
+    ["a VM named twice", upgrade("--vm", vm, "--vm", vm), 5, "A VM is named twice"],
+    ["a kernel that isn't there", upgrade("--kernel", notThere), 4, `Kernel image ${notThere} does not exist`],
+    ["a kernel that is none", upgrade("--kernel", "/etc/hostname"), 5, "/etc/hostname is no kernel image"],
+    ["a kernel that is a directory", upgrade("--kernel", "/boot"), 5, "/boot is no kernel image"],
+    ["an initrd that isn't there", upgrade("--initrd", notThere), 5, `initrd ${notThere} can't be read`],
+    [
+      "no live update on the next kernel",
+      upgrade("--cmdline", "quiet"),
+      5,
+      "doesn't turn live update on",
+      "liveupdate=on"
+    ],
+    ["no handover to the next kernel", upgrade("--cmdline", "liveupdate=on kho=off"), 5, "Remove kho=off"],
+    [
+      "two command lines",
+      upgrade("--cmdline", "a", "--reuse-cmdline"),
+      2,
+      "--cmdline and --reuse-cmdline exclude each other"
+    ],
+    ["an option that is missing", inside(agent, "upgrade", "--vm", vm), 2, "--kernel"],
+    ["a subcommand that is unknown", inside(agent, "upgrad"), 2, "upgrade"],
+    [
+      "a user who isn't root",
+      Effect.flatMap(TestHost.TestHost, (host) =>
+        Effect.flatMap(host.otherKernel, (kernel) =>
+          host.inside("setpriv", "--reuid", "65534", "--clear-groups", agent, "upgrade", "--vm", vm, "--kernel", kernel)
+        )
+      ),
+      5,
+      "Run the agent as root"
+    ],
+    [
+      "a machine without live update, such as this one",
+      TestHost.agentHere("upgrade", "--vm", vm, "--kernel", notThere),
+      5,
+      process.getuid?.() === 0 ? "This kernel offers no live update" : "Run the agent as root"
+    ],
+    [
+      "a host that doesn't run",
+      TestHost.agentHere("upgrade", "--vm", vm, "--kernel", notThere, "--host", "qemu:e2e-none"),
+      4,
+      "host e2e-none is not running"
+    ]
+  ]
+  for (const [what, run, code, ...says] of badInput)
+    it.effect(`${what}: exit code ${code}`, () => refused(run, code, ...says))
+
+  const badSpecs: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>, string]> = [
+    [
+      "an unknown field",
+      { ...spec, id: "other", memmory: "1G" },
+      'memmory is no known field; the nearest one is "memory"'
+    ],
+    ["too little memory", { ...spec, id: "other", memory: "64K" }, 'memory of "64K" is too small'],
+    [
+      "more memory than the host has",
+      { ...spec, id: "other", memory: "64G" },
+      'memory of "64G" is more than this host has'
+    ],
+    ["memory in no unit", { ...spec, id: "other", memory: "12 parsecs" }, "memory has to be a size such as"]
+  ]
+  for (const [what, bad, says] of badSpecs)
+    it.effect(`a VM spec with ${what}: exit code 2`, () =>
+      refused(
+        Effect.flatMap(TestHost.TestHost, (host) => host.startVm(bad)),
+        2,
+        says
+      )
+    )
+
+  it.effect("another VM that runs and isn't named: exit code 5, and its name", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const started = yield* host.startVm({ ...spec, id: "db-1", memory: "64M", cmdline: "console=ttyS0 quiet" })
+      assert.strictEqual(started.code, 0, started.stderr)
+      yield* refused(upgrade(), 5, "these running VMs are not part of the live update: db-1", "agent vm stop")
+      assert.strictEqual((yield* host.agent("vm", "stop", "db-1", "--timeout", "1")).code, 0)
+    })
+  )
+
+  it.effect("another process has the device open: DeviceBusy, exit code 5", () =>
+    Effect.flatMap(TestHost.TestHost, (host) =>
+      host.during(
+        "exec 9<>/dev/liveupdate && echo ready && exec sleep infinity",
+        refused(upgrade(), 5, "Another process holds the live update device", "fuser -v /dev/liveupdate")
+      )
+    )
+  )
+
+  it.effect("another process has the host's lock: HostLocked, exit code 5", () =>
+    Effect.flatMap(TestHost.TestHost, (host) =>
+      host.during(
+        "exec flock /run/liveupdate/host.lock sh -c 'echo ready; exec sleep infinity'",
+        refused(upgrade(), 5, "Another process is at a live update of this host", "fuser -v /run/liveupdate/host.lock")
+      )
+    )
+  )
+
+  it.effect("a file is preserved once, in one session at one token, until the session's scope ends", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const said = yield* Effect.acquireUseRelease(
+        Effect.sync(() => Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-program-")), "preservation.mjs")),
+        (bundle) =>
+          Effect.gen(function* () {
+            yield* Effect.sync(() =>
+              execFileSync(process.execPath, [
+                fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url)),
+                fileURLToPath(new URL("programs/preservation.ts", import.meta.url)),
+                bundle
+              ])
+            )
+            // Beside the agent, where ffi-rs finds its native part.
+            yield* host.write("/opt/liveupdate/preservation.mjs", Fs.readFileSync(bundle))
+            return yield* host.inside("/usr/local/bin/node", "/opt/liveupdate/preservation.mjs")
+          }),
+        (bundle) => Effect.sync(() => Fs.rmSync(Path.dirname(bundle), { recursive: true }))
+      )
+      assert.strictEqual(said.code, 0, said.stderr)
+      const { resize, ...found } = JSON.parse(said.stdout)
+      const preserved = { tag: "AlreadyPreserved", errno: "EBUSY", holder: { session: "first", token: "1" } }
+      assert.deepStrictEqual(found, {
+        sameSession: preserved,
+        otherSession: preserved,
+        sameFile: preserved,
+        sameToken: { tag: "TokenInUse", errno: "EBUSY" },
+        sameName: { tag: "SessionExists", errno: "EEXIST" },
+        afterwards: "Right",
+        missing: { tag: "SessionNotFound", errno: "ENOENT" }
+      })
+      assert.isString(resize.errno)
+      yield* countsOn
+    })
+  )
+
+  it.effect(
+    "a kernel that looks right and that the running one refuses: exit code 6, and the guest was never paused",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        // Documentation/arch/x86/boot.rst: without xloadflags at 0x236 it isn't relocatable, which kexec_file_load insists on.
+        const image = "/boot/vmlinuz-refused"
+        yield* host.output(
+          "sh",
+          "-ec",
+          'cp "$1" "$2"; printf "\\0\\0" | dd of="$2" bs=1 seek=$((0x236)) conv=notrunc status=none',
+          "sh",
+          yield* host.otherKernel,
+          image
+        )
+        const said = yield* upgrade("--kernel", image, "--output", "ndjson")
+        assert.strictEqual(said.code, 6, said.stderr)
+        assert.match(said.stderr, /^agent: The live update stopped at load-kernel: .*\n$/)
+        assert.include(said.stderr, image)
+        assert.deepStrictEqual(stepsOf(said.stdout), ["preflight done", "load-kernel started", "load-kernel failed"])
+        assert.deepInclude(eventsOf(said.stdout).at(-1), { type: "outcome", result: "rolled-back" })
+        yield* countsOn
+      })
+  )
+
+  it.effect("a second agent while one is at work: HostLocked, exit code 5; the first one goes on", () =>
+    Effect.gen(function* () {
+      const said = yield* upgradeBut(
+        at("preserve-running", "done"),
+        `kill -STOP $pid; ${agent} upgrade --vm ${vm} --kernel "$1"; echo "second $?"; kill -TERM $pid; kill -CONT $pid`
+      )
+      assert.include(said.stdout, "\nsecond 5\n")
+      assert.include(said.stderr, "Another process is at a live update of this host")
+      assert.strictEqual(said.code, 143, said.stderr)
+      yield* countsOn
+    })
+  )
+
+  it.effect("SIGTERM while the guest is paused: exit code 143, and the guest runs again", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const bootId = yield* host.bootId
+      const said = yield* upgradeBut(at("pause", "done"), "kill -TERM $pid")
+      assert.strictEqual(said.code, 143, said.stderr)
+      assert.include(said.stderr, "agent: SIGTERM: undoing what can be undone")
+      assert.include(stepsOf(said.stdout), "pause undone")
+      assert.deepInclude(eventsOf(said.stdout).at(-1), { type: "outcome", result: "rolled-back" })
+      yield* countsOn
+      assert.strictEqual(yield* host.bootId, bootId)
+    })
+  )
+
+  it.effect("SIGKILL while the guest is paused: it stands still until `agent resume` gives it back", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const bootId = yield* host.bootId
+      const said = yield* upgradeBut(at("pause", "done"), "kill -KILL $pid")
+      assert.strictEqual(said.code, 137, said.stderr)
+      const still = GuestConsole.lastTick(yield* host.console(vm))
+
+      const listed = yield* host.agent("vm", "list", "--output", "ndjson")
+      const states = listed.stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+      assert.include(["paused", "saved"], states.find(({ id }) => id === vm).state)
+      assert.include((yield* host.agent("status")).stdout, "agent resume")
+      // The kernel has let go of everything, but the guest's state is the agent's word to keep.
+      const again = yield* upgrade()
+      assert.strictEqual(again.code, 5, again.stderr)
+      assert.include(again.stderr, "Give its VMs back first: agent resume")
+      assert.strictEqual(GuestConsole.lastTick(yield* host.console(vm)), still)
+
+      const resumed = yield* host.inside(agent, "resume", "--output", "ndjson")
+      assert.strictEqual(resumed.code, 0, resumed.stderr)
+      assert.deepStrictEqual(stepsOf(resumed.stdout), ["recover started", "recover done"])
+      const seen = yield* countsOn
+      assert.isAbove(GuestConsole.lastTick(seen), still)
+      assert.strictEqual(yield* host.bootId, bootId)
+      assert.include((yield* host.agent("status")).stdout, "rolled-back")
+    })
+  )
+
+  it.effect("after all that a live update works, and the guest has missed nothing", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const before = yield* host.release
+      const said = yield* host.agent("upgrade", "--vm", vm, "--kernel", yield* host.otherKernel)
+      assert.strictEqual(said.code, 0, said.stderr)
+      assert.notStrictEqual(yield* host.release, before)
+      const { complaints, verdicts } = yield* countsOn
+      assert.deepStrictEqual(
+        verdicts.filter((verdict) => verdict.bad !== 0),
+        []
+      )
+      assert.deepStrictEqual(complaints, [])
+    })
+  )
+})

@@ -1,0 +1,240 @@
+/**
+ * A guest with two disks lives through two live updates in a row, host-a → host-b → host-a, and can't tell: it counts on,
+ * its memory and its disks are as it left them. What the agent reports of each is complete, and its price is small.
+ */
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Event from "../../src/upgrade/Event.ts"
+import * as TimeLine from "../../src/upgrade/TimeLine.ts"
+import * as GuestConsole from "./GuestConsole.ts"
+import * as TestHost from "./TestHost.ts"
+
+const MIB = 1 << 20
+const memoryBytes = 192 * MIB
+const disks = { vda: "/var/lib/e2e/vda.img", vdb: "/var/lib/e2e/vdb.img" } as const
+
+const vm = "web-1"
+const spec = {
+  id: vm,
+  memory: "192M",
+  accelerator: "kvm",
+  // QEMU 7.2 outside emulates no processor that it could give to a guest as `host`.
+  cpu: "qemu64",
+  kernel: "/var/lib/liveupdate-demo/vmlinux",
+  initrd: "/var/lib/liveupdate-demo/guest.cpio",
+  cmdline: "console=ttyS0 quiet pattern=64M",
+  disks: Object.values(disks).map((path) => ({ path, format: "raw" }))
+}
+
+/** One live update as it was seen: from outside, from the host, from the guest. */
+interface Jump {
+  readonly events: ReadonlyArray<Event.Event>
+  readonly release: { readonly before: string; readonly after: string }
+  readonly bootId: { readonly before: string; readonly after: string }
+  readonly lastTickBefore: number
+  readonly kernelLog: string
+}
+
+const jumps: Array<Jump> = []
+
+const jump = Effect.gen(function* () {
+  const host = yield* TestHost.TestHost
+  const [release, bootId, console] = yield* Effect.all([host.release, host.bootId, host.console(vm)])
+  const kernel = yield* host.otherKernel
+  const said = yield* host.agent("upgrade", "--vm", vm, "--kernel", kernel, "--output", "ndjson")
+  assert.strictEqual(said.code, 0, `${said.stderr}\n${said.stdout}`)
+  const events = said.stdout
+    .trim()
+    .split("\n")
+    .map((line) => Event.parse(line) ?? assert.fail(`not an event: ${line}`))
+  // The second verdict on a whole pass is on one that began on this kernel.
+  const passes = (seen: GuestConsole.GuestConsole) => seen.verdicts.filter((verdict) => verdict.whole).length
+  const resumed = passes(yield* host.console(vm))
+  yield* host.waitFor(vm, "a pass over the pattern", (seen) => passes(seen) >= resumed + 2)
+  jumps.push({
+    events,
+    release: { before: release, after: yield* host.release },
+    bootId: { before: bootId, after: yield* host.bootId },
+    lastTickBefore: GuestConsole.lastTick(console),
+    kernelLog: yield* host.output("dmesg")
+  })
+})
+
+const steps = [
+  "preflight",
+  "load-kernel",
+  "preserve-running",
+  "sync",
+  "pause",
+  "save-state",
+  "preserve-state",
+  "jump",
+  "retrieve",
+  "start-vmm",
+  "load-state",
+  "resume",
+  "finish",
+  "boot"
+]
+
+layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minutes" })(
+  "two live updates in a row",
+  (it) => {
+    it.effect("start: a guest with two disks and a pattern in its memory counts on KVM", () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        for (const image of Object.values(disks))
+          yield* host.output(
+            "sh",
+            "-ec",
+            `mkdir -p $(dirname ${image}); truncate -s 32M ${image}; mkfs.ext4 -q ${image}`
+          )
+        const started = yield* host.startVm(spec)
+        assert.strictEqual(started.code, 0, started.stderr)
+        const seen = yield* host.waitForTick(vm, 10)
+        assert.match(seen.introductions.join(), new RegExp(`hypervisor KVMKVMKVM .* pattern ${64 * MIB} `))
+        assert.deepStrictEqual(Object.keys(seen.records), ["vda", "vdb"])
+      })
+    )
+
+    it.effect("first live update", () => jump)
+
+    it.effect("second live update, of the same guest, back to the first kernel", () => jump)
+
+    it.effect("the host's kernel is another one each time, and was handed the guest by the one before", () =>
+      Effect.sync(() => {
+        assert.strictEqual(jumps.length, 2)
+        for (const [index, { release, bootId, kernelLog }] of jumps.entries()) {
+          assert.notStrictEqual(release.after, release.before)
+          assert.notStrictEqual(bootId.after, bootId.before)
+          assert.include(kernelLog, `luo: Retrieved live update data, liveupdate number: ${index + 1}`)
+          assert.include(kernelLog, `KHO: exec from: ${release.before} (count ${index + 1})`)
+        }
+        assert.strictEqual(jumps[1]?.release.after, jumps[0]?.release.before)
+      })
+    )
+
+    it.effect("the guest booted once, and no tick is missing or comes twice; its own clock went on with them", () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const seen = yield* host.waitForTick(vm)
+        assert.strictEqual(seen.introductions.length, 1)
+        assert.strictEqual(seen.ticks[0]?.number, 1)
+        assert.deepStrictEqual(GuestConsole.gaps(seen.ticks.map((tick) => tick.number)), [])
+        assert.isAbove(GuestConsole.lastTick(seen), jumps[1]?.lastTickBefore ?? Number.NaN)
+        const backwards = seen.ticks.filter((tick, index) => tick.up <= (seen.ticks[index - 1]?.up ?? -1))
+        assert.deepStrictEqual(backwards, [])
+        assert.deepStrictEqual(seen.complaints, [])
+      })
+    )
+
+    it.effect("the pattern in the guest's memory has no bad byte, in every pass before and after", () =>
+      Effect.gen(function* () {
+        const { verdicts } = yield* Effect.flatMap(TestHost.TestHost, (host) => host.console(vm))
+        assert.isAtLeast(verdicts.filter((verdict) => verdict.whole).length, 2 * jumps.length)
+        assert.deepStrictEqual(
+          verdicts.filter((verdict) => verdict.bad !== 0),
+          []
+        )
+      })
+    )
+
+    it.effect("every step is reported, in order, by the host that did it; nothing failed or was undone", () =>
+      Effect.sync(() => {
+        for (const { events, bootId } of jumps) {
+          const names = events.flatMap((event) => (event.type === "step" ? [event.step] : []))
+          assert.deepStrictEqual([...new Set(names)], steps)
+          const ends = events.flatMap((event) => (event.type === "step" && event.status !== "started" ? [event] : []))
+          assert.deepStrictEqual(
+            ends.map((event) => `${event.step} ${event.status}`),
+            steps.filter((step) => step !== "jump").map((step) => `${step} done`)
+          )
+          const jumped = events.findIndex((event) => event.type === "step" && event.step === "jump")
+          assert.deepStrictEqual(
+            new Set(events.slice(0, jumped + 1).map((event) => event.boot)),
+            new Set([bootId.before])
+          )
+          assert.deepStrictEqual(new Set(events.slice(jumped + 1).map((event) => event.boot)), new Set([bootId.after]))
+          assert.deepInclude(events.at(-1), { type: "outcome", result: "upgraded" })
+          assert.strictEqual(new Set(events.map((event) => event.run)).size, 1)
+        }
+      })
+    )
+
+    it.effect("the time line gives all of the blackout to somebody", () =>
+      Effect.sync(() => {
+        for (const { events, release } of jumps) {
+          const line = TimeLine.make(events) ?? assert.fail("no time line")
+          assert.deepStrictEqual([line.from, line.to], [release.before, release.after])
+          const [blackout, ...others] = line.blackouts
+          assert.deepStrictEqual([blackout?.vm, others], [vm, []])
+          const { kernel, vmmStart, stateSave, stateLoad, ours, total } = blackout ?? assert.fail("no blackout")
+          for (const share of [kernel, vmmStart, stateSave, stateLoad, ours]) assert.isAbove(share, 0)
+          assert.approximately(kernel + vmmStart + stateSave + stateLoad + ours, total, 0.001)
+          // Two clocks were joined, and more exactly than what is measured with them.
+          assert.isBelow(line.uncertainty, kernel)
+        }
+      })
+    )
+
+    it.effect("guest memory passes through no process of ours, and both halves stay small", () =>
+      Effect.sync(() => {
+        for (const { events } of jumps) {
+          const accounts = events.flatMap((event) =>
+            event.type === "outcome" || (event.type === "step" && event.step === "jump") ? [event.detail ?? {}] : []
+          )
+          assert.strictEqual(accounts.length, 2)
+          for (const { bytesRead, bytesWritten, peakResidentKiB } of accounts) {
+            const bytes = Number(bytesRead) + Number(bytesWritten)
+            assert.isAbove(bytes, 0, "the host's kernel counts no bytes (CONFIG_TASK_IO_ACCOUNTING)")
+            assert.isBelow(bytes, memoryBytes / 6)
+            assert.isBelow(Number(peakResidentKiB), 150 * 1024)
+          }
+        }
+      })
+    )
+
+    it.effect("sockets, state and journal are root's alone", () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const listing = yield* host.output("find", "/run/liveupdate", "/var/lib/liveupdate", "-printf", "%U %y %m %p\n")
+        const entries = listing.split("\n")
+        for (const path of [
+          `/run/liveupdate/vms/${vm}/qmp.sock`,
+          `/var/lib/liveupdate/vms/${vm}/vm.json`,
+          "/events.ndjson"
+        ])
+          assert.isTrue(
+            entries.some((entry) => entry.endsWith(path)),
+            `${path} is not there`
+          )
+        assert.deepStrictEqual(
+          entries.filter((entry) => !/^0 (d 700|[fs] 600) /.test(entry)),
+          []
+        )
+      })
+    )
+
+    it.effect("stop: the guest shuts down, and both disks are whole and hold every record that it has told of", () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const said = yield* host.agent("vm", "stop", vm, "--output", "ndjson")
+        assert.strictEqual(said.code, 0, said.stderr)
+        const { records } = yield* host.console(vm)
+        for (const [disk, image] of Object.entries(disks)) {
+          const told = records[disk] ?? []
+          assert.isAbove(told.length, 0)
+          assert.deepStrictEqual(GuestConsole.gaps(told), [])
+          const fsck = yield* host.inside("fsck.ext4", "-fn", image)
+          assert.strictEqual(fsck.code, 0, `${disk}: ${fsck.stdout}${fsck.stderr}`)
+          const file = yield* host.output("debugfs", "-R", "cat /records", image)
+          const written = file.split("\n").map((line) => Number(/^seq (\d+) tick \d+$/.exec(line)?.[1] ?? Number.NaN))
+          assert.strictEqual(written[0], 1)
+          assert.deepStrictEqual(GuestConsole.gaps(written), [])
+          assert.isAtLeast(written.at(-1) ?? 0, told.at(-1) ?? Number.NaN)
+        }
+        assert.deepInclude(JSON.parse(said.stdout), { id: vm, how: "shut-down" })
+      })
+    )
+  }
+)
