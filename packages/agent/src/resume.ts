@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Entry of `agent resume`, alone or frozen into a start-up snapshot (`node --build-snapshot`): see upgrade/ResumeSnapshot.ts.
+// Entry of `agent resume`, alone or frozen into a start-up snapshot (`node --build-snapshot`): see upgrade/QuickStart.ts.
 import { startupSnapshot } from "node:v8"
 import { main } from "./cli/ResumeMain.ts"
 import { rehearse } from "./cli/ResumeRehearsal.ts"

@@ -45,13 +45,15 @@ const capture = async (...args: ReadonlyArray<string>): Promise<string> => {
   return lines.join("\n")
 }
 
+const CONSOLE = `/var/lib/liveupdate/vms/${VM}/console.log`
+
 /**
- * Follows the guest's console until `enough` says so of what was read, or the host is lost to the next kernel. A line that
- * `tail` is amidst writing at that moment is read again from the file.
+ * Follows the guest's console, from a byte of it on, until `enough` says so of what was read; fails when the host is lost
+ * to the next kernel before.
  */
-const watch = (enough: (console: string) => boolean, show: (line: string) => boolean) => {
-  const path = `/var/lib/liveupdate/vms/${VM}/console.log`
-  const child = spawn(process.execPath, [AGENT, "host", "exec", "--name", HOST, "--", "tail", "-n", "+1", "-f", path], {
+const watch = (from: number, enough: (console: string) => boolean, show: (line: string) => boolean) => {
+  const tail = ["tail", "-c", `+${from + 1}`, "-f", CONSOLE]
+  const child = spawn(process.execPath, [AGENT, "host", "exec", "--name", HOST, "--", ...tail], {
     stdio: ["ignore", "pipe", "ignore"]
   })
   const seen: Array<string> = []
@@ -99,7 +101,7 @@ const demo = async (): Promise<boolean> => {
     await run("vm", "start", SPEC, "--host", `qemu:${HOST}`)
 
     say("\nThe guest counts:")
-    const before = watch((log) => GuestLog.ticks(log).length >= 10 && GuestLog.passes(log) >= 1, everyFifthTick)
+    const before = watch(0, (log) => GuestLog.ticks(log).length >= 10 && GuestLog.passes(log) >= 1, everyFifthTick)
     await before.reached
 
     const kernels = await capture("host", "exec", "--name", HOST, "--", "sh", "-c", "uname -r; ls /boot")
@@ -113,12 +115,12 @@ const demo = async (): Promise<boolean> => {
     const line = TimeLine.make(events)
     if (line === undefined) throw new Error("the run's events make no time line")
     const jumped = consoleBytes(events)
-    const passesAtPause = (log: string) => GuestLog.passes(log.slice(0, jumped))
-    // Two passes on: the second one began after the jump and read every word of the pattern.
-    const after = watch((log) => log.length > jumped && GuestLog.passes(log) >= passesAtPause(log) + 2, everyFifthTick)
-    const log = await after.reached
+    // Two complete passes: the second one began after the jump and read every word of the pattern.
+    const after = watch(jumped, (log) => GuestLog.passes(log) >= 2, everyFifthTick)
+    await after.reached
     after.stop()
 
+    const log = await capture("host", "exec", "--name", HOST, "--", "cat", CONSOLE)
     const verdict = GuestLog.judge(log, jumped)
     const [blackout] = line.blackouts
     say(`\n${TimeLine.render(line)}\n`)

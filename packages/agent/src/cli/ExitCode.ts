@@ -30,6 +30,7 @@ const byTag: Readonly<Record<string, number>> = {
   VmSpecInvalid: ExitCode.usage,
   UsageError: ExitCode.usage,
   PreconditionFailed: ExitCode.precondition,
+  VmAlreadyRunning: ExitCode.precondition,
   DeviceBusy: ExitCode.precondition,
   DeviceMissing: ExitCode.precondition,
   PermissionDenied: ExitCode.precondition,
@@ -54,5 +55,7 @@ export const fromError = (error: unknown): number => {
     return ExitCode.failed
   if (error._tag === "KernelImageInvalid")
     return "reason" in error && error.reason === "missing" ? ExitCode.notFound : ExitCode.precondition
+  if (error._tag === "VmSpecUnreadable")
+    return "code" in error && error.code === "ENOENT" ? ExitCode.notFound : ExitCode.precondition
   return byTag[error._tag] ?? ExitCode.failed
 }

@@ -12,8 +12,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Event from "../upgrade/Event.ts"
 import * as HostFacts from "../upgrade/HostFacts.ts"
+import * as QuickStart from "../upgrade/QuickStart.ts"
 import * as Resume from "../upgrade/Resume.ts"
-import * as ResumeSnapshot from "../upgrade/ResumeSnapshot.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
@@ -98,7 +98,11 @@ const upgrade = Command.make(
               kernel,
               ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
               commandLine: Option.getOrElse(commandLine, () => running),
-              prepare: ResumeSnapshot.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)))
+              prepare: (vmms) =>
+                Effect.zipRight(
+                  QuickStart.noteMappedFiles(vmms),
+                  QuickStart.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)))
+                )
             },
             log
           )

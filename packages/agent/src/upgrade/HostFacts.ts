@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Effect from "effect/Effect"
 
 const read = (path: string): string | undefined => {
@@ -24,12 +23,13 @@ const read = (path: string): string | undefined => {
 export const bootId: Effect.Effect<string> = Effect.sync(() => read("/proc/sys/kernel/random/boot_id") ?? "unknown")
 
 /**
- * As `uname -r`.
+ * As `uname -r`. Not `os.release()`: Node reads that once when it starts, and a start-up snapshot has started on the kernel
+ * before.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const kernelRelease: Effect.Effect<string> = Effect.sync(() => Os.release())
+export const kernelRelease: Effect.Effect<string> = Effect.sync(() => read("/proc/sys/kernel/osrelease") ?? "unknown")
 
 /**
  * The running kernel's command line.

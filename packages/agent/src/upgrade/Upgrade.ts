@@ -39,8 +39,8 @@ export interface UpgradeOptions {
   readonly kernel: string
   readonly initrd?: string
   readonly commandLine: string
-  /** Made ready while the guests run, so that the second half starts faster; see `ResumeSnapshot.prepare`. */
-  readonly prepare?: Effect.Effect<void>
+  /** Makes ready, while the guests run, what lets the second half start faster, given the VMMs' pids; see `QuickStart`. */
+  readonly prepare?: (vmms: ReadonlyArray<number>) => Effect.Effect<void>
 }
 
 /** A VM to carry: its record, and a line to its VMM. */
@@ -226,7 +226,7 @@ const carry = (options: UpgradeOptions, targets: ReadonlyArray<Target>, log: Run
   Effect.gen(function* () {
     yield* Recovery.note({ version: 1, run: log.run, vms: targets.map((_) => _.record.id) })
     yield* Kexec.load(options).pipe(log.step("load-kernel"))
-    yield* (options.prepare ?? Effect.void).pipe(log.step("prepare"))
+    yield* (options.prepare?.(targets.map((_) => _.record.pid)) ?? Effect.void).pipe(log.step("prepare"))
     const clock = yield* Effect.fork(HostClock.calibrate)
     yield* preserveIndex(targets, log)
     const carried = yield* Effect.forEach(targets, (target) => preserveRunning(target, log), { concurrency: 2 })
@@ -275,6 +275,16 @@ export const upgrade = (
       })
       const notResumed: Array<NotResumed> = []
       return yield* Effect.scoped(carry(options, targets, log, notResumed)).pipe(
+        // Whoever follows the run, and `agent status`, wait for an outcome.
+        Effect.onInterrupt(() =>
+          Effect.flatMap(log.current, (step) =>
+            log.emit({
+              type: "outcome",
+              result: "rolled-back",
+              message: new RolledBack({ step, cause: "the agent was told to end.", notResumed }).message
+            })
+          )
+        ),
         Effect.catchAll((cause) =>
           Effect.flatMap(log.current, (step) => Effect.fail(new RolledBack({ step, cause, notResumed })))
         ),

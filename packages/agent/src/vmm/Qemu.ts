@@ -329,6 +329,8 @@ const launch = Effect.fn("Qemu.launch")(function* (config: VmConfig, paths: VmPa
   const spawn = Effect.scoped(
     Effect.gen(function* () {
       const log = yield* openLog(config.id, paths.logPath)
+      // QEMU would create it for everybody to read.
+      yield* openLog(config.id, paths.consolePath)
       const logFrom = fs.fstatSync(log).size
       const socket = yield* Effect.mapError(
         ListeningSocket.make(paths.qmpPath),

@@ -63,6 +63,7 @@ const jump = Effect.gen(function* () {
 const steps = [
   "preflight",
   "load-kernel",
+  "prepare",
   "preserve-running",
   "sync",
   "pause",

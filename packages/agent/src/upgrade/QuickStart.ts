@@ -1,4 +1,6 @@
 /**
+ * What makes the second half of a live update start fast, made ready while the guests run.
+ *
  * The second half of a live update as a start-up snapshot of Node: parsed, compiled, evaluated, and rehearsed, before the
  * guests are paused. A snapshot fits one Node, one processor and one version of the code; `early` starts without it
  * when Node refuses it (exit code 14).
@@ -18,6 +20,14 @@ import * as Effect from "effect/Effect"
  * @category constants
  */
 export const path = "/var/lib/liveupdate/resume.blob"
+
+/**
+ * Files that the VMMs have mapped; `early` reads them into the page cache, one a line.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const filesPath = "/var/lib/liveupdate/resume.files"
 
 const keyPath = `${path}.key`
 
@@ -43,7 +53,10 @@ const run = (file: string, args: ReadonlyArray<string>): Effect.Effect<void, Err
 export const prepare = (script: string): Effect.Effect<void> =>
   Effect.gen(function* () {
     const source = yield* Effect.try(() => Fs.readFileSync(script))
-    const key = createHash("sha256").update(process.version).update(source).digest("hex")
+    const flags = yield* Effect.try(() =>
+      Fs.readFileSync(Path.join(Path.dirname(script), "resume.flags"), "utf8").trim()
+    )
+    const key = createHash("sha256").update(process.version).update(flags).update(source).digest("hex")
     const known = yield* Effect.sync(() => {
       try {
         return Fs.existsSync(path) ? Fs.readFileSync(keyPath, "utf8") : undefined
@@ -57,7 +70,7 @@ export const prepare = (script: string): Effect.Effect<void> =>
       Fs.rmSync(keyPath, { force: true })
     })
     const building = `${path}.new`
-    yield* run(process.execPath, ["--snapshot-blob", building, "--build-snapshot", script])
+    yield* run(process.execPath, [...flags.split(" "), "--snapshot-blob", building, "--build-snapshot", script])
     yield* Effect.try(() => {
       Fs.chmodSync(building, 0o600)
       Fs.renameSync(building, path)
@@ -65,5 +78,31 @@ export const prepare = (script: string): Effect.Effect<void> =>
     })
   }).pipe(
     Effect.catchAll((error) => Effect.logWarning("no start-up snapshot, the blackout will be longer", error.message)),
-    Effect.withSpan("ResumeSnapshot.prepare")
+    Effect.withSpan("QuickStart.prepare")
+  )
+
+/**
+ * Notes which files the VMMs have mapped: program, libraries, firmware.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const noteMappedFiles = (pids: ReadonlyArray<number>): Effect.Effect<void> =>
+  Effect.try(() => {
+    const files = new Set(
+      pids.flatMap((pid) =>
+        Fs.readFileSync(`/proc/${pid}/maps`, "utf8")
+          .split("\n")
+          // address, permissions, offset, device, inode, path; a path with a blank in it is no library's.
+          .map((line) => line.split(/\s+/)[5] ?? "")
+          .filter((file) => file.startsWith("/") && Fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true)
+      )
+    )
+    Fs.mkdirSync(Path.dirname(filesPath), { recursive: true, mode: 0o700 })
+    Fs.writeFileSync(filesPath, `${[...files].join("\n")}\n`, { mode: 0o600 })
+  }).pipe(
+    Effect.catchAll((error) =>
+      Effect.logWarning("the VMM's files can't be noted, it will start slower", error.message)
+    ),
+    Effect.withSpan("QuickStart.noteMappedFiles")
   )
