@@ -38,7 +38,7 @@ const events: ReadonlyArray<Event> = [
     type: "step",
     step: "boot",
     status: "done",
-    detail: { from: "7.3.4-a", to: "7.3.4-b", firstProcess: 100 }
+    detail: { from: "7.3.4-a", to: "7.3.4-b", firstProcess: 100, agentStarted: 150 }
   }
 ]
 
@@ -55,6 +55,14 @@ describe("TimeLine", () => {
   it("puts what happened while the guest ran before the zero", () => {
     const bar = TimeLine.make(events)?.bars.find((_) => _.step === "preserve-running")
     assert.deepStrictEqual(bar, { step: "preserve-running", vm: "a", start: -8000, duration: 900 })
+  })
+
+  it("shows how long our own process took to be there", () => {
+    const bars = TimeLine.make(events)?.bars.filter((_) => _.step === "boot" || _.step === "start-agent")
+    assert.deepStrictEqual(bars, [
+      { step: "boot", start: 2100, duration: 50 },
+      { step: "start-agent", start: 2150, duration: 350 }
+    ])
   })
 
   it("is undefined as long as the second half is missing", () => {

@@ -10,7 +10,7 @@
  *   pattern pass N ok BYTES bad BYTES       a complete pass; also at once on the command "verify"
  *   disk vda seq N                          record N is on the disk (after fsync); every tick, for vda and vdb if present
  *   disk vda error OPERATION ERRNO          this disk is not used any more
- * Commands, one per line on the console: verify, poweroff.
+ * Commands, one per line on the console: verify, poweroff. The power button means poweroff.
  * Kernel command line: pattern=64M seed=1 tick=200
  * A record is the line "seq N tick N" in the file "records" of the disk's ext4 file system (to be made outside).
  */
@@ -18,6 +18,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/input.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -156,6 +157,19 @@ static void command(const char *line)
 	else if (*line) say("unknown command: %.60s (verify, poweroff)", line);
 }
 
+/* The power button is the only input device that this kernel has a driver for; -1 without one. */
+static int open_button(void)
+{
+	return open("/dev/input/event0", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static void read_button(int fd)
+{
+	struct input_event event;
+	while (read(fd, &event, sizeof event) == sizeof event)
+		if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1) power_off();
+}
+
 static void hypervisor(char out[13])
 {
 	unsigned a, b, c, d;
@@ -205,6 +219,7 @@ int main(void)
 	for (size_t i = 0; i < words; i++) pattern[i] = word_at(i);
 	for (size_t i = 0; i < sizeof disks / sizeof *disks; i++) open_disk(&disks[i]);
 
+	int button = open_button();
 	struct timespec now, next;
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (;;) {
@@ -212,10 +227,11 @@ int main(void)
 		long long left = (next.tv_sec - now.tv_sec) * 1000000000LL + next.tv_nsec - now.tv_nsec;
 		if (left > 0) {
 			struct timespec wait = { left / 1000000000, left % 1000000000 };
-			struct pollfd input = { .fd = 0, .events = POLLIN };
-			if (ppoll(&input, 1, &wait, NULL) > 0) {
+			struct pollfd input[] = { { .fd = 0, .events = POLLIN }, { .fd = button, .events = POLLIN } };
+			if (ppoll(input, 2, &wait, NULL) > 0) {
 				char c;
-				if (read(0, &c, 1) == 1) {
+				if (input[1].revents) read_button(button);
+				if (input[0].revents && read(0, &c, 1) == 1) {
 					if (c == '\n' || c == '\r') line[line_length] = 0, line_length = 0, command(line);
 					else if (line_length < sizeof line - 1) line[line_length++] = c;
 				}

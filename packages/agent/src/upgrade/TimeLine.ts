@@ -12,7 +12,8 @@ import type { Event, Step } from "./Event.ts"
  * @category models
  */
 export interface Bar {
-  readonly step: Step
+  /** `jump` is the kernel's, `boot` from its first process to ours, `start-agent` from there to the first step of ours. */
+  readonly step: Step | "start-agent"
   readonly vm?: string
   /** Milliseconds; negative before the pause. */
   readonly start: number
@@ -104,6 +105,18 @@ export const make = (events: ReadonlyArray<Event>): TimeLine | undefined => {
   })
   const kernel = (userSpace ?? jump) - jump
   const jumpBar: Bar = { step: "jump", start: jump - zero, duration: kernel }
+  const agentStarted = numberOf(boot.detail?.["agentStarted"])
+  const ourProcess = agentStarted === undefined ? undefined : at({ boot: boot.boot, monotonic: agentStarted })
+  const firstStep = Math.min(
+    ...steps.flatMap((event) => (event.step === "retrieve" ? [at(event) ?? Number.POSITIVE_INFINITY] : []))
+  )
+  const startBars: ReadonlyArray<Bar> =
+    userSpace === undefined || ourProcess === undefined || !Number.isFinite(firstStep)
+      ? []
+      : [
+          { step: "boot", start: userSpace - zero, duration: ourProcess - userSpace },
+          { step: "start-agent", start: ourProcess - zero, duration: firstStep - ourProcess }
+        ]
 
   const blackouts = paused.flatMap((event): ReadonlyArray<Blackout> => {
     const vm = event.vm
@@ -126,7 +139,7 @@ export const make = (events: ReadonlyArray<Event>): TimeLine | undefined => {
     run: boot.run,
     from: String(boot.detail?.["from"] ?? "unknown"),
     to: String(boot.detail?.["to"] ?? "unknown"),
-    bars: [...bars, jumpBar].sort((a, b) => a.start - b.start),
+    bars: [...bars, jumpBar, ...startBars].sort((a, b) => a.start - b.start),
     blackouts,
     uncertainty: [...clocks.values()].reduce((sum, clock) => sum + clock.uncertainty, 0)
   }

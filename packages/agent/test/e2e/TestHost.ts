@@ -60,8 +60,8 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     readonly bootId: Effect.Effect<string>
     /** The image in /boot of another kernel than the running one. */
     readonly otherKernel: Effect.Effect<string>
-    /** Names of the live updates that were logged on this host. */
-    readonly runs: Effect.Effect<ReadonlyArray<string>>
+    /** What a live update that is refused doesn't change: the boot id, and the names of the runs that were logged. */
+    readonly history: Effect.Effect<ReadonlyArray<string>>
   }
 >() {}
 
@@ -170,13 +170,13 @@ const make = (label: string) =>
       release: output("uname", "-r"),
       bootId: output("cat", "/proc/sys/kernel/random/boot_id"),
       otherKernel: Effect.gen(function* () {
-        const running = yield* output("uname", "-r")
-        const images = (yield* output("sh", "-c", "ls /boot/vmlinuz-*")).split("\n")
+        const [running, ...images] = (yield* output("sh", "-c", "uname -r; ls /boot/vmlinuz-*")).split("\n")
         const other = images.find((image) => image !== `/boot/vmlinuz-${running}`)
         return other ?? assert.fail(`no other kernel than ${running} among ${images.join(" ")}`)
       }),
-      runs: Effect.map(output("sh", "-c", "ls /var/lib/liveupdate/runs 2>/dev/null || true"), (names) =>
-        names.split("\n").filter((run) => run !== "")
+      history: Effect.map(
+        output("sh", "-c", "cat /proc/sys/kernel/random/boot_id; ls /var/lib/liveupdate/runs 2>/dev/null; true"),
+        (lines) => lines.split("\n")
       )
     } satisfies TestHost["Type"]
   })
