@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { readFileSync } from "node:fs"
 import { Command, CommandExecutor, FileSystem, Path } from "@effect/platform"
 import { Config, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { Cache } from "./Cache.ts"
@@ -50,13 +51,36 @@ export const cpuArguments = (kind: Kind): ReadonlyArray<string> =>
     : ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,smap=off,la57=off,pku=off"]
 
 /**
+ * Under TCG the host's time stamp counter is the machine's own, but a busy machine lets the kernel inside measure its
+ * frequency wrongly, and guests' clocks then run at different speeds before and after a jump. A virtual machine's kernel
+ * knows the frequency from its hypervisor; elsewhere "cpu MHz" is the momentary speed of a core and tells nothing.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const tscArguments = (cpuInfo: string): ReadonlyArray<string> => {
+  const mhz = /^cpu MHz\s*: (\d+\.\d+)$/m.exec(cpuInfo)?.[1]
+  return mhz !== undefined && /^flags\s*:.* hypervisor\b/m.test(cpuInfo)
+    ? [`tsc_early_khz=${Math.round(Number(mhz) * 1000)}`]
+    : []
+}
+
+const readCpuInfo = (): string => {
+  try {
+    return readFileSync("/proc/cpuinfo", "utf8")
+  } catch {
+    return ""
+  }
+}
+
+/**
  * Kernel arguments to go with them.
  *
  * @since 0.1.0
  * @category arguments
  */
 export const kernelArguments = (kind: Kind): ReadonlyArray<string> =>
-  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good"]
+  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good", ...tscArguments(readCpuInfo())]
 
 const Remembered = Schema.parseJson(Schema.Struct({ bootId: Schema.String, qemu: Schema.String, kind: Kind }))
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Either, Option } from "effect"
+import { tscArguments } from "../src/Accelerator.ts"
 import { archive } from "../src/Cpio.ts"
 import { chooseKernelSource, mirrorOf, parseMadison } from "../src/DebianMirror.ts"
 import { releaseOf } from "../src/KernelImage.ts"
@@ -123,5 +124,18 @@ describe("Progress", () => {
       "kernel: 812/1500 54 % fork.o (1 min 12 s)"
     )
     assert.strictEqual(render({ what: "kernel", state: "done", elapsed: 1000 }), "kernel: done (1 s)")
+  })
+})
+
+describe("Accelerator", () => {
+  const cpuInfo = (flags: string) => `model name\t: AMD EPYC\ncpu MHz\t\t: 2445.434\nflags\t\t: fpu tsc ${flags}\n`
+
+  it("tells the kernel inside the frequency of its time stamp counter, where it is known", () => {
+    assert.deepStrictEqual(tscArguments(cpuInfo("hypervisor lm")), ["tsc_early_khz=2445434"])
+  })
+
+  it("tells nothing on a machine whose cores change their speed, or without the file", () => {
+    assert.deepStrictEqual(tscArguments(cpuInfo("lm")), [])
+    assert.deepStrictEqual(tscArguments(""), [])
   })
 })

@@ -21,8 +21,7 @@ const spec = {
   cpu: "qemu64",
   kernel: "/var/lib/liveupdate-demo/vmlinux",
   initrd: "/var/lib/liveupdate-demo/guest.cpio",
-  // A slow tick: the guest shares two emulated cores with the agent.
-  cmdline: "console=ttyS0 quiet pattern=16M tick=1000"
+  cmdline: "console=ttyS0 quiet pattern=16M"
 }
 
 const agent = "/usr/local/bin/agent"
