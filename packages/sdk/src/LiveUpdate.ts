@@ -202,11 +202,3 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
     })
   })
 )
-
-/**
- * Whether this host offers live update at all, without opening the device.
- *
- * @since 0.1.0
- * @category probes
- */
-export const isAvailable: Effect.Effect<boolean> = Effect.sync(() => Fs.existsSync(device))

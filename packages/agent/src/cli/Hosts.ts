@@ -10,7 +10,6 @@ import * as Channel from "@liveupdate/qemu-host/Channel"
 import * as Progress from "@liveupdate/qemu-host/Progress"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
 import type { PayloadItem } from "@liveupdate/qemu-host/SystemImage"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -20,14 +19,7 @@ import { NeedsOperator, PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
 import * as Output from "./Output.ts"
 import { Exited } from "./Runner.ts"
-
-/**
- * The value of `--host` isn't understood.
- *
- * @since 0.1.0
- * @category errors
- */
-export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
+import { UsageError } from "./UsageError.ts"
 
 /**
  * `qemu` or `qemu:NAME` → NAME

@@ -19,14 +19,7 @@ import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
-
-/**
- * The command line contradicts itself.
- *
- * @since 0.1.0
- * @category errors
- */
-export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
+import { UsageError } from "./UsageError.ts"
 
 /**
  * There is no such run, or none at all.

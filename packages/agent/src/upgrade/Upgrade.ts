@@ -134,10 +134,12 @@ const preflight = (
   })
 
 const checkReadable = (path: string): Effect.Effect<void, PreconditionFailed> =>
-  Effect.async((resume) => {
-    execFile("test", ["-r", path, "-a", "-f", path], (error) =>
-      resume(error === null ? Effect.void : fail(`The initrd ${path} can't be read`, "Check the path"))
-    )
+  Effect.try({
+    try: () => {
+      Fs.accessSync(path, Fs.constants.R_OK)
+      if (!Fs.statSync(path).isFile()) throw new Error("not a regular file")
+    },
+    catch: () => fail(`The initrd ${path} can't be read`, "Check the path")
   })
 
 /** Writes dirty pages back: what is only in the page cache dies with the kernel. */
