@@ -4,7 +4,10 @@ import { startupSnapshot } from "node:v8"
 import { main } from "./cli/ResumeMain.ts"
 import { rehearse } from "./cli/ResumeRehearsal.ts"
 
-const start = () => main(process.argv.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
+const start = () =>
+  process.argv.includes("--rehearse")
+    ? rehearse()
+    : main(process.argv.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
 
 if (startupSnapshot.isBuildingSnapshot()) {
   startupSnapshot.setDeserializeMainFunction(start)

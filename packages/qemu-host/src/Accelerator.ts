@@ -40,7 +40,8 @@ export class Accelerator extends Context.Tag("@liveupdate/qemu-host/Accelerator"
 /**
  * QEMU's arguments for each. TCG is given a CPU without features that cost it dear: it executes `rep movsb` byte by byte, so
  * ERMS and FSRM make every page copy slower; SMAP ends a translated block twice per copy to user space; five-level paging
- * lengthens every walk.
+ * lengthens every walk. When the buffer for translated code is full, all of it is thrown away, at any moment, such as the one in
+ * which guests stand still; a host's start fills a quarter of the usual 1 GiB.
  *
  * @since 0.1.0
  * @category arguments
@@ -48,7 +49,7 @@ export class Accelerator extends Context.Tag("@liveupdate/qemu-host/Accelerator"
 export const cpuArguments = (kind: Kind): ReadonlyArray<string> =>
   kind === "kvm"
     ? ["-accel", "kvm", "-cpu", "host"]
-    : ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,smap=off,la57=off,pku=off"]
+    : ["-accel", "tcg,thread=multi,tb-size=2048", "-cpu", "max,erms=off,fsrm=off,smap=off,la57=off,pku=off"]
 
 /**
  * Under TCG the host's time stamp counter is the machine's own, but a busy machine lets the kernel inside measure its
@@ -74,13 +75,14 @@ const readCpuInfo = (): string => {
 }
 
 /**
- * Kernel arguments to go with them.
+ * Kernel arguments to go with them. Emulated processors share one time stamp counter, so it needs no watching: on a busy machine
+ * the kernel's watchdog would find it wanting, and guests would lose their clock's source.
  *
  * @since 0.1.0
  * @category arguments
  */
 export const kernelArguments = (kind: Kind): ReadonlyArray<string> =>
-  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good", ...tscArguments(readCpuInfo())]
+  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good", "tsc=reliable", ...tscArguments(readCpuInfo())]
 
 const Remembered = Schema.parseJson(Schema.Struct({ bootId: Schema.String, qemu: Schema.String, kind: Kind }))
 

@@ -18,7 +18,9 @@ export const ExitCode = {
   /** The live update was undone; the VMs run as before. */
   rolledBack: 6,
   /** After the jump: a VM is parked, its memory intact; nobody but the operator can go on. */
-  needsOperator: 7
+  needsOperator: 7,
+  /** Whoever read the output of a command on a QEMU host has gone: 128 + SIGPIPE. */
+  outputClosed: 141
 } as const
 
 const byTag: Readonly<Record<string, number>> = {

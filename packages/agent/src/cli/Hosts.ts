@@ -17,6 +17,7 @@ import * as Event from "../upgrade/Event.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import { NeedsOperator, PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
+import { ExitCode } from "./ExitCode.ts"
 import * as Output from "./Output.ts"
 import { Exited } from "./Runner.ts"
 import { UsageError } from "./UsageError.ts"
@@ -51,8 +52,13 @@ export const layer = QemuHost.layerDefault.pipe(
 
 const AGENT = "/usr/local/bin/agent"
 
+/** Ends the command when whoever reads its output has gone, as SIGPIPE would. */
 const write = (stream: NodeJS.WriteStream) => (output: Stream.Stream<Uint8Array>) =>
-  Stream.runForEach(output, (bytes) => Effect.sync(() => void stream.write(bytes)))
+  Stream.runForEach(output, (bytes) =>
+    Effect.async<void, Exited>((resume) => {
+      stream.write(bytes, (error) => resume(error ? Effect.fail(new Exited(ExitCode.outputClosed)) : Effect.void))
+    })
+  )
 
 const lines = (output: Stream.Stream<Uint8Array>, onLine: (line: string) => void) =>
   Stream.runForEach(Channel.lines(output), (line) => Effect.sync(() => onLine(line)))

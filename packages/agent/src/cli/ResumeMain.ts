@@ -8,7 +8,8 @@ import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
-import { type Resumed, resume } from "../upgrade/Resume.ts"
+import { type Resumed, type ResumeOptions, resume } from "../upgrade/Resume.ts"
+import type { Listener } from "../upgrade/RunLog.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
 import { run } from "./Runner.ts"
@@ -38,7 +39,7 @@ const signalReady = Effect.sync(() => {
 /**
  * Events shown to a person have to be written somewhere, and that costs: they are kept until the guests run.
  */
-const buffered = (listener: (event: Event) => void) => {
+const buffered = (listener: Listener) => {
   let waiting: Array<Event> | undefined = []
   return {
     listener: (event: Event) => {
@@ -54,17 +55,31 @@ const buffered = (listener: (event: Event) => void) => {
 }
 
 /**
+ * All of it but the kernel, the VMM, and the words at the end. `ResumeRehearsal` goes through the same.
+ *
  * @since 0.1.0
  * @category running
  */
-export const main = (format: Output.Format): void => {
-  const output = buffered(Output.eventListener(format))
-  run(
-    resume({ listener: output.listener, onRunning: Effect.zipRight(signalReady, output.release) }).pipe(
-      Effect.ensuring(output.release),
-      Effect.flatMap((resumed) => Output.result(format, sentence(resumed), { type: "resumed", ...resumed })),
-      Effect.provide(Layers.host),
-      Effect.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
-    )
+export const program = (listener: Listener, options: Omit<ResumeOptions, "listener" | "onRunning"> = {}) => {
+  const output = buffered(listener)
+  return resume({
+    ...options,
+    listener: output.listener,
+    onRunning: Effect.zipRight(signalReady, output.release)
+  }).pipe(
+    Effect.ensuring(output.release),
+    Effect.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
   )
 }
+
+/**
+ * @since 0.1.0
+ * @category running
+ */
+export const main = (format: Output.Format): void =>
+  run(
+    program(Output.eventListener(format)).pipe(
+      Effect.flatMap((resumed) => Output.result(format, sentence(resumed), { type: "resumed", ...resumed })),
+      Effect.provide(Layers.host)
+    )
+  )

@@ -1,6 +1,7 @@
 /**
- * Goes through a resume once while its start-up snapshot is built, with a kernel and a VMM that only nod: functions that
- * have run are in the snapshot as bytecode, those that haven't would be parsed and compiled while guests stand still.
+ * Goes through a resume with a kernel and a VMM that only nod. While the start-up snapshot is built, so that functions that
+ * have run are in it as bytecode: those that haven't would be parsed and compiled while guests stand still. And from the
+ * finished snapshot, to see before the jump that it starts.
  *
  * @since 0.1.0
  */
@@ -11,14 +12,16 @@ import { LiveUpdate } from "@liveupdate/sdk/LiveUpdate"
 import * as Manifest from "@liveupdate/sdk/Manifest"
 import type { IncomingSession } from "@liveupdate/sdk/Session"
 import * as Token from "@liveupdate/sdk/Token"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Handover from "../upgrade/Handover.ts"
-import { resume } from "../upgrade/Resume.ts"
 import type { VmConfig } from "../vmm/Vm.ts"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import * as VmStore from "../vmm/VmStore.ts"
+import * as Layers from "./Layers.ts"
+import { program } from "./ResumeMain.ts"
 
 const config: VmConfig = {
   id: "rehearsal",
@@ -102,9 +105,18 @@ const vmm = Layer.succeed(Vmm, {
 export const rehearse = (): void => {
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-rehearsal-"))
   Effect.runFork(
-    resume({ directory, listener: () => undefined, lock: Effect.void }).pipe(
+    // The layers of the real thing are built, too; nothing is asked of them.
+    Layer.build(Layers.host).pipe(
+      Effect.zipRight(program(() => undefined, { directory, lock: Effect.void })),
+      Effect.scoped,
       Effect.provide(Layer.mergeAll(kernel(directory), vmm, VmStore.layerAt({ state: directory, runtime: directory }))),
-      Effect.ensuring(Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true })))
+      Effect.ensuring(Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true }))),
+      Effect.catchAllCause((cause) =>
+        Effect.sync(() => {
+          process.stderr.write(`the rehearsal failed: ${Cause.pretty(cause)}\n`)
+          process.exitCode = 1
+        })
+      )
     )
   )
 }

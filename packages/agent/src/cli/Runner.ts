@@ -54,6 +54,11 @@ export const run = (program: Effect.Effect<void, unknown>): void => {
     process.stderr.write(`agent: ${signal}: undoing what can be undone\n`)
     Effect.runFork(Fiber.interruptFork(fiber))
   }
+  // Whoever reads the output may go away. A live update goes on without an audience.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error
+    })
   process.on("SIGINT", onSignal)
   process.on("SIGTERM", onSignal)
   fiber.addObserver((exit) => {

@@ -91,11 +91,7 @@ const upgrade = Command.make(
               kernel,
               ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
               commandLine: Option.getOrElse(commandLine, () => running),
-              prepare: (vmms) =>
-                Effect.zipRight(
-                  QuickStart.noteMappedFiles(vmms),
-                  QuickStart.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)))
-                )
+              prepare: (vmms) => QuickStart.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)), vmms)
             },
             log
           )

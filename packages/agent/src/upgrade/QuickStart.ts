@@ -1,108 +1,98 @@
 /**
- * What makes the second half of a live update start fast, made ready while the guests run.
- *
- * The second half of a live update as a start-up snapshot of Node: parsed, compiled, evaluated, and rehearsed, before the
- * guests are paused. A snapshot fits one Node, one processor and one version of the code; `early` starts without it
- * when Node refuses it (exit code 14).
+ * What makes the second half of a live update start fast, made ready while the guests run: a start-up snapshot of Node in
+ * which it is parsed, compiled, evaluated and rehearsed. A snapshot fits one Node, one processor and one version of the code;
+ * `early` starts without it when Node refuses it (exit code 14).
  *
  * @since 0.1.0
  */
-import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as CarriedAgent from "./CarriedAgent.ts"
 
-/**
- * Where `early` looks for it.
- *
- * @since 0.1.0
- * @category constants
- */
-export const path = "/var/lib/liveupdate/resume.blob"
+/** Where `early` looks for the snapshot. */
+const blob = "/var/lib/liveupdate/resume.blob"
 
-/**
- * Files that the VMMs have mapped; `early` reads them into the page cache, one a line.
- *
- * @since 0.1.0
- * @category constants
- */
-export const filesPath = "/var/lib/liveupdate/resume.files"
+const keyPath = `${blob}.key`
 
-const keyPath = `${path}.key`
+/** Files that the second half and the VMMs will map, one a line; `early` reads them into the page cache. */
+const filesPath = "/var/lib/liveupdate/resume.files"
 
-const run = (file: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
-  Effect.async((resume) => {
-    const child = execFile(file, [...args], { env: { PATH: process.env["PATH"] ?? "" } }, (error, _stdout, stderr) =>
-      resume(
-        error === null
-          ? Effect.void
-          : Effect.fail(new Error(stderr.split("\n").findLast((_) => _ !== "") ?? error.message))
-      )
-    )
-    return Effect.sync(() => child.kill())
-  })
+const makeDirectory = () => Fs.mkdirSync(Path.dirname(blob), { recursive: true, mode: 0o700 })
 
-/**
- * Makes the snapshot of `script` for this Node, unless it is there. Without it a live update works all the same, only with
- * a longer blackout, so a failure is a warning.
- *
- * @since 0.1.0
- * @category operations
- */
-export const prepare = (script: string): Effect.Effect<void> =>
+/** Makes the snapshot of `script` for this Node, unless it is there. */
+const makeSnapshot = (script: string, flags: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const source = yield* Effect.try(() => Fs.readFileSync(script))
-    const flags = yield* Effect.try(() =>
-      Fs.readFileSync(Path.join(Path.dirname(script), "resume.flags"), "utf8").trim()
-    )
-    const key = createHash("sha256").update(process.version).update(flags).update(source).digest("hex")
+    const key = createHash("sha256").update(process.version).update(flags.join(" ")).update(source).digest("hex")
     const known = yield* Effect.sync(() => {
       try {
-        return Fs.existsSync(path) ? Fs.readFileSync(keyPath, "utf8") : undefined
+        return Fs.existsSync(blob) ? Fs.readFileSync(keyPath, "utf8") : undefined
       } catch {
         return undefined
       }
     })
     if (known === key) return
     yield* Effect.try(() => {
-      Fs.mkdirSync(Path.dirname(path), { recursive: true, mode: 0o700 })
+      makeDirectory()
       Fs.rmSync(keyPath, { force: true })
     })
-    const building = `${path}.new`
-    yield* run(process.execPath, [...flags.split(" "), "--snapshot-blob", building, "--build-snapshot", script])
+    const building = `${blob}.new`
+    yield* CarriedAgent.runToEnd(process.execPath, [...flags, "--snapshot-blob", building, "--build-snapshot", script])
     yield* Effect.try(() => {
       Fs.chmodSync(building, 0o600)
-      Fs.renameSync(building, path)
+      Fs.renameSync(building, blob)
       Fs.writeFileSync(keyPath, key, { mode: 0o600 })
     })
-  }).pipe(
-    Effect.catchAll((error) => Effect.logWarning("no start-up snapshot, the blackout will be longer", error.message)),
-    Effect.withSpan("QuickStart.prepare")
+  })
+
+/** Files that these processes have mapped: program, libraries, firmware. */
+const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
+  ...new Set(
+    pids.flatMap((pid) =>
+      Fs.readFileSync(`/proc/${pid}/maps`, "utf8")
+        .split("\n")
+        // address, permissions, offset, device, inode, path; a path with a blank in it is no library's.
+        .map((line) => line.split(/\s+/)[5] ?? "")
+        .filter((file) => file.startsWith("/") && Fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true)
+    )
   )
+]
 
 /**
- * Notes which files the VMMs have mapped: program, libraries, firmware.
+ * Makes all of it ready for VMMs with these pids, and sends along what the next kernel's first process can start at once. Without it a
+ * live update works all the same, only with a longer blackout, so a failure is a warning. What is sent along is given back
+ * with the scope.
  *
  * @since 0.1.0
  * @category operations
  */
-export const noteMappedFiles = (pids: ReadonlyArray<number>): Effect.Effect<void> =>
-  Effect.try(() => {
-    const files = new Set(
-      pids.flatMap((pid) =>
-        Fs.readFileSync(`/proc/${pid}/maps`, "utf8")
-          .split("\n")
-          // address, permissions, offset, device, inode, path; a path with a blank in it is no library's.
-          .map((line) => line.split(/\s+/)[5] ?? "")
-          .filter((file) => file.startsWith("/") && Fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-      )
+export const prepare = (
+  script: string,
+  vmms: ReadonlyArray<number>
+): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Scope.Scope> =>
+  Effect.gen(function* () {
+    const flags = yield* Effect.try(() =>
+      Fs.readFileSync(Path.join(Path.dirname(script), "resume.flags"), "utf8")
+        .trim()
+        .split(" ")
     )
-    Fs.mkdirSync(Path.dirname(filesPath), { recursive: true, mode: 0o700 })
-    Fs.writeFileSync(filesPath, `${[...files].join("\n")}\n`, { mode: 0o600 })
+    // Ours first, which this process runs from as well; but for Node itself, which is read before anything can be read ahead.
+    const readAhead = (yield* Effect.try(() => mappedFiles([process.pid, ...vmms]))).filter(
+      (file) => file !== process.execPath
+    )
+    yield* Effect.try(() => {
+      makeDirectory()
+      Fs.writeFileSync(filesPath, `${readAhead.join("\n")}\n`, { mode: 0o600 })
+    })
+    yield* makeSnapshot(script, flags)
+    yield* CarriedAgent.preserve({ program: process.execPath, snapshot: blob, flags, readAhead })
   }).pipe(
     Effect.catchAll((error) =>
-      Effect.logWarning("the VMM's files can't be noted, it will start slower", error.message)
+      Effect.logWarning("the second half is not ready to start fast, the blackout will be longer", error.message)
     ),
-    Effect.withSpan("QuickStart.noteMappedFiles")
+    Effect.withSpan("QuickStart.prepare")
   )

@@ -19,6 +19,7 @@ import type * as Scope from "effect/Scope"
 import { makeRecord } from "../vmm/Vm.ts"
 import { Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
+import * as CarriedAgent from "./CarriedAgent.ts"
 import * as Handover from "./Handover.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
@@ -148,6 +149,7 @@ const forward = (options: ResumeOptions) =>
       const failed = results.filter(Option.isSome).map((_) => _.value)
       const release = yield* HostFacts.kernelRelease
       yield* closeAccounts(index, log)
+      yield* CarriedAgent.discard
       if (failed.length > 0) {
         const error = new NeedsOperator({ vms: failed })
         yield* log.emit({ type: "outcome", result: "needs-operator", message: error.message })

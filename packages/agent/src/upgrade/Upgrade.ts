@@ -40,7 +40,7 @@ export interface UpgradeOptions {
   readonly initrd?: string
   readonly commandLine: string
   /** Makes ready, while the guests run, what lets the second half start faster, given the VMMs' pids; see `QuickStart`. */
-  readonly prepare?: (vmms: ReadonlyArray<number>) => Effect.Effect<void>
+  readonly prepare?: (vmms: ReadonlyArray<number>) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Scope.Scope>
 }
 
 /** A VM to carry: its record, and a line to its VMM. */
