@@ -37,9 +37,9 @@ export interface Kernel {
  */
 export interface Kernels {
   /** The host boots this one. */
-  readonly a: Kernel
-  /** The same source and configuration under another release name, to be upgraded to. */
-  readonly b: Kernel
+  readonly boot: Kernel
+  /** What it can be upgraded to, the first one at first. */
+  readonly next: ReadonlyArray<Kernel>
   /** Uncompressed, with PVH entry: guests start fastest from it. None if the user's kernel came without one. */
   readonly guest: string | undefined
   /** Where the source came from. */
@@ -60,12 +60,13 @@ export class KernelBuild extends Context.Tag("@liveupdate/qemu-host/KernelBuild"
   KernelBuild,
   {
     /**
-     * Two kernels of the same source. `LIVEUPDATE_KERNEL` (a bzImage) is used instead if set, and `LIVEUPDATE_KERNEL_NEXT` as
-     * the one to upgrade to (else the same image); guests then use `LIVEUPDATE_GUEST_KERNEL`, else the bzImage.
+     * Two kernels of the same source and configuration that differ in their release name. With `older` a third one before
+     * them, from the series before (7.2), which has the same ABI strings.
+     *
+     * `LIVEUPDATE_KERNEL` (a bzImage) is booted instead if set, and `LIVEUPDATE_KERNEL_NEXT` is the one to upgrade to (else the
+     * same image); guests then use `LIVEUPDATE_GUEST_KERNEL`, else the bzImage.
      */
-    readonly kernels: Effect.Effect<Kernels, KernelError, Progress>
-    /** An older kernel (7.2) with the same ABI strings. */
-    readonly old: Effect.Effect<Kernel, KernelError, Progress>
+    readonly kernels: (options?: { readonly older?: boolean }) => Effect.Effect<Kernels, KernelError, Progress>
   }
 >() {}
 
@@ -233,31 +234,29 @@ export const layer: Layer.Layer<
       if (Option.isNone(image)) return Option.none<Kernels>()
       const next = yield* Config.withDefault(Config.nonEmptyString("LIVEUPDATE_KERNEL_NEXT"), image.value)
       const guest = yield* Config.withDefault(Config.nonEmptyString("LIVEUPDATE_GUEST_KERNEL"), image.value)
+      const boot = yield* read(paths.resolve(image.value))
+      const other = yield* read(paths.resolve(next))
       return Option.some<Kernels>({
-        a: yield* read(paths.resolve(image.value)),
-        b: yield* read(paths.resolve(next)),
+        boot,
+        next: other.release === boot.release ? [] : [other],
         guest: paths.resolve(guest),
         origin: image.value
       })
     }).pipe(Effect.catchTag("ConfigError", () => Effect.succeed(Option.none<Kernels>())))
 
-    const kernels = Effect.gen(function* () {
+    const kernels = Effect.fn("KernelBuild.kernels")(function* (options: { readonly older?: boolean } = {}) {
       const own = yield* brought
       if (Option.isSome(own)) return own.value
       const source = yield* mirror.findKernelSource(current)
       const entry = yield* build(source, ["a", "b"])
-      return {
-        a: yield* read(paths.join(entry, "bzImage-a")),
-        b: yield* read(paths.join(entry, "bzImage-b")),
-        guest: paths.join(entry, "vmlinux"),
-        origin: `${source.name} ${source.version} (${source.suite})`
-      }
+      const [a, b] = yield* Effect.all([read(paths.join(entry, "bzImage-a")), read(paths.join(entry, "bzImage-b"))])
+      const guest = paths.join(entry, "vmlinux")
+      const origin = `${source.name} ${source.version} (${source.suite})`
+      if (options.older !== true) return { boot: a, next: [b], guest, origin }
+      const olderSource = yield* mirror.findKernelSource(older)
+      const old = yield* read(paths.join(yield* build(olderSource, ["old"]), "bzImage-old"))
+      return { boot: old, next: [a, b], guest, origin: `${olderSource.name} ${olderSource.version}, ${origin}` }
     })
-    const old = Effect.gen(function* () {
-      const source = yield* mirror.findKernelSource(older)
-      const entry = yield* build(source, ["old"])
-      return yield* read(paths.join(entry, "bzImage-old"))
-    })
-    return { kernels: Effect.withSpan(kernels, "KernelBuild.kernels"), old: Effect.withSpan(old, "KernelBuild.old") }
+    return { kernels }
   })
 )

@@ -29,6 +29,8 @@ export interface StartOptions {
   readonly memoryMiB?: number | undefined
   readonly ports?: number | undefined
   readonly append?: string | undefined
+  /** Boots a kernel of the series before, to be upgraded from; see `KernelBuild`. */
+  readonly older?: boolean | undefined
   readonly extra?: ReadonlyArray<string> | undefined
   /** How long the host may take until it answers; 120 seconds unless told. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -112,12 +114,12 @@ export const layer: Layer.Layer<
       const running = yield* Effect.either(machine.find(name))
       if (running._tag === "Right") return yield* new Machine.HostAlreadyRunning({ host: running.right })
       if (running.left._tag === "BadHostName") return yield* running.left
-      const built = yield* system.build(options.payload)
+      const built = yield* system.build(options.payload, { older: options.older === true })
       const host = yield* machine.start({
         name,
         image: built.image,
-        kernel: built.kernels.a.image,
-        accelerator: yield* accelerator.probe(built.kernels.a.image),
+        kernel: built.kernels.boot.image,
+        accelerator: yield* accelerator.probe(built.kernels.boot.image),
         cpus: options.cpus,
         memoryMiB: options.memoryMiB,
         ports: options.ports,

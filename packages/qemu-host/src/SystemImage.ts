@@ -79,9 +79,10 @@ export interface BuiltSystem {
 export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage")<
   SystemImage,
   {
-    /** Builds what is missing: kernels, base, programs, and the image with this payload. */
+    /** Builds what is missing: kernels (see `KernelBuild`), base, programs, and the image with this payload. */
     readonly build: (
-      payload: ReadonlyArray<PayloadItem>
+      payload: ReadonlyArray<PayloadItem>,
+      options?: { readonly older?: boolean }
     ) => Effect.Effect<BuiltSystem, CacheError | KernelError | CommandFailed | PayloadRejected, Progress>
   }
 >() {}
@@ -174,16 +175,19 @@ export const layer: Layer.Layer<
         )).flat()
       })
 
-    const build = Effect.fn("SystemImage.build")(function* (payload: ReadonlyArray<PayloadItem>) {
-      const kernels = yield* kernelBuild.kernels
+    const build = Effect.fn("SystemImage.build")(function* (
+      payload: ReadonlyArray<PayloadItem>,
+      options: { readonly older?: boolean } = {}
+    ) {
+      const kernels = yield* kernelBuild.kernels(options)
       const base = yield* rootFs.image
       const programs = yield* hostPrograms.programs
       const own: ReadonlyArray<PayloadItem> = [
-        { from: kernels.a.image, to: `${inside.boot}/vmlinuz-${kernels.a.release}` },
-        ...(kernels.b.release === kernels.a.release
-          ? []
-          : [{ from: kernels.b.image, to: `${inside.boot}/vmlinuz-${kernels.b.release}` }]),
-        { from: kernels.guest ?? kernels.a.image, to: inside.guestKernel },
+        ...[kernels.boot, ...kernels.next].map(({ image, release }) => ({
+          from: image,
+          to: `${inside.boot}/vmlinuz-${release}`
+        })),
+        { from: kernels.guest ?? kernels.boot.image, to: inside.guestKernel },
         { from: programs.guestInitramfs, to: inside.guestInitramfs },
         { from: programs.init, to: inside.init },
         { from: programs.channeld, to: inside.channeld }

@@ -20,10 +20,13 @@ const start = Command.make(
     name: optionalName,
     memory: Options.integer("memory").pipe(Options.withDefault(4096), Options.withDescription("MiB of the host's RAM")),
     append: Options.text("append").pipe(Options.withDefault(""), Options.withDescription("further kernel arguments")),
+    older: Options.boolean("older").pipe(
+      Options.withDescription("boot a kernel of the series before (7.2), to be upgraded from")
+    ),
     output: Shared.output
   },
-  ({ name, memory, append, output }) =>
-    Effect.flatMap(Shared.hosts, (_) => _.start(name, { memoryMiB: memory, append }, output))
+  ({ name, memory, append, older, output }) =>
+    Effect.flatMap(Shared.hosts, (_) => _.start(name, { memoryMiB: memory, append, older }, output))
 ).pipe(Command.withDescription("Build what is missing, boot a host, and wait until it answers"))
 
 const exec = Command.make(

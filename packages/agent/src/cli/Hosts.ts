@@ -255,7 +255,7 @@ export const payload: Effect.Effect<ReadonlyArray<PayloadItem>, PreconditionFail
  */
 export const start = (
   name: string,
-  options: { readonly memoryMiB: number; readonly append: string },
+  options: { readonly memoryMiB: number; readonly append: string; readonly older: boolean },
   output: Output.Format
 ) =>
   Effect.gen(function* () {

@@ -68,22 +68,30 @@ export const firstProcessAt: Effect.Effect<number | undefined> = Effect.sync(() 
 })
 
 /**
- * What this process cost so far: peak resident memory in KiB, and the bytes that it read and wrote through system calls.
- * Guest RAM is in none of them: it is never read, copied or written by the agent.
+ * @since 0.1.0
+ * @category models
+ */
+export type ProcessCost = {
+  readonly peakResidentKiB: number
+  /** Bytes that the process and the children it has waited for read and wrote through system calls. */
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+/**
+ * What this process cost: its peak resident memory in KiB, and the bytes that went through it, since `since` if that is
+ * given. Guest RAM is in none of them: it is never read, copied or written by the agent.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const processCost: Effect.Effect<{
-  readonly peakResidentKiB: number
-  readonly bytesRead: number
-  readonly bytesWritten: number
-}> = Effect.sync(() => {
-  const field = (path: string, name: string) =>
-    Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(read(path) ?? "")?.[1] ?? 0)
-  return {
-    peakResidentKiB: field("/proc/self/status", "VmHWM"),
-    bytesRead: field("/proc/self/io", "rchar"),
-    bytesWritten: field("/proc/self/io", "wchar")
-  }
-})
+export const processCost = (since?: ProcessCost): Effect.Effect<ProcessCost> =>
+  Effect.sync(() => {
+    const field = (path: string, name: string) =>
+      Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(read(path) ?? "")?.[1] ?? 0)
+    return {
+      peakResidentKiB: field("/proc/self/status", "VmHWM"),
+      bytesRead: field("/proc/self/io", "rchar") - (since?.bytesRead ?? 0),
+      bytesWritten: field("/proc/self/io", "wchar") - (since?.bytesWritten ?? 0)
+    }
+  })

@@ -161,7 +161,7 @@ const forward = (options: ResumeOptions) =>
         type: "outcome",
         result: "upgraded",
         message: `The host went from ${index.from} to ${release}; ${index.vms.length} VM(s) run on`,
-        detail: yield* HostFacts.processCost
+        detail: yield* HostFacts.processCost()
       })
       yield* log.flush
       const resumed: Resumed = { _tag: "upgraded", run: index.run, vms: index.vms.map((_) => _.id) }

@@ -229,6 +229,8 @@ const carry = (options: UpgradeOptions, targets: ReadonlyArray<Target>, log: Run
     yield* Recovery.note({ version: 1, run: log.run, vms: targets.map((_) => _.record.id) })
     yield* Kexec.load(options).pipe(log.step("load-kernel"))
     yield* (options.prepare?.(targets.map((_) => _.record.pid)) ?? Effect.void).pipe(log.step("prepare"))
+    // Counted from where guest RAM comes in: before, a copy of Node was made.
+    const cost = yield* HostFacts.processCost()
     const clock = yield* Effect.fork(HostClock.calibrate)
     yield* preserveIndex(targets, log)
     const carried = yield* Effect.forEach(targets, (target) => preserveRunning(target, log), { concurrency: 2 })
@@ -245,7 +247,7 @@ const carry = (options: UpgradeOptions, targets: ReadonlyArray<Target>, log: Run
       { concurrency: "unbounded" }
     )
     yield* Effect.forEach(carried, (target) => preserveState(target, log), { concurrency: 2, discard: true })
-    yield* log.emit({ type: "step", step: "jump", status: "started", detail: yield* HostFacts.processCost })
+    yield* log.emit({ type: "step", step: "jump", status: "started", detail: yield* HostFacts.processCost(cost) })
     yield* log.flush
     return yield* Kexec.jump.pipe(
       Effect.tapError((error) =>

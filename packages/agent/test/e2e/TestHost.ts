@@ -34,8 +34,11 @@ type Argv = readonly [string, ...Array<string>]
 export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")<
   TestHost,
   {
+    readonly name: string
     /** The agent outside, told to act on this host: `agent ARGS --host qemu:NAME`. */
     readonly agent: (...args: ReadonlyArray<string>) => Effect.Effect<Said>
+    /** The agent outside, its output piped into another command; its own exit code, and what came out of the pipe. */
+    readonly agentInto: (command: string, ...args: ReadonlyArray<string>) => Effect.Effect<Said>
     /** A command inside. */
     readonly inside: (...argv: Argv) => Effect.Effect<Said>
     /** A command inside that has to succeed; its output, trimmed. */
@@ -67,20 +70,18 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
 
 const builtAgent = fileURLToPath(new URL("../../dist/bin.js", import.meta.url))
 
-/** The agent on this machine, as a process of its own. */
-export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
+const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said> =>
   Effect.async((resume) => {
-    const child = execFile(
-      process.execPath,
-      [builtAgent, ...args],
-      { maxBuffer: 64 << 20 },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1
-        resume(Effect.succeed({ code, stdout, stderr }))
-      }
-    )
+    const child = execFile(file, [...args], { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1
+      resume(Effect.succeed({ code, stdout, stderr }))
+    })
     return Effect.sync(() => child.kill())
   })
+
+/** The agent on this machine, as a process of its own. */
+export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
+  runHere(process.execPath, [builtAgent, ...args])
 
 const make = (label: string) =>
   Effect.gen(function* () {
@@ -149,7 +150,17 @@ const make = (label: string) =>
       )
 
     return {
+      name,
       agent,
+      agentInto: (command, ...args) =>
+        runHere("bash", [
+          "-c",
+          `"$@" | ${command}; exit "\${PIPESTATUS[0]}"`,
+          "bash",
+          process.execPath,
+          builtAgent,
+          ...args
+        ]),
       inside,
       output,
       during,

@@ -178,7 +178,18 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
       const started = yield* host.startVm({ ...spec, id: "db-1", memory: "64M", cmdline: "console=ttyS0 quiet" })
       assert.strictEqual(started.code, 0, started.stderr)
       yield* refused(upgrade(), 5, "these running VMs are not part of the live update: db-1", "agent vm stop")
-      assert.strictEqual((yield* host.agent("vm", "stop", "db-1", "--timeout", "1")).code, 0)
+      // The guest hears its power button and shuts down by itself.
+      const stopped = yield* host.agent("vm", "stop", "db-1", "--output", "ndjson")
+      assert.strictEqual(stopped.code, 0, stopped.stderr)
+      assert.deepInclude(JSON.parse(stopped.stdout), { id: "db-1", how: "shut-down" })
+    })
+  )
+
+  it.effect("whoever reads the output goes away: the command ends, and says nothing of it", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const said = yield* host.agentInto("head -n 1", "host", "exec", "--name", host.name, "--", "yes")
+      assert.deepStrictEqual(said, { code: 141, stdout: "y\n", stderr: "" })
     })
   )
 

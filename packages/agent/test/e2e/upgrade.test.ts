@@ -100,7 +100,21 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
 
     it.effect("first live update", () => jump)
 
-    it.effect("second live update, of the same guest, back to the first kernel", () => jump)
+    it.effect("second live update, of the same guest, back to the first kernel, with the second half on the disk", () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        // A first process that says nothing can't start what is sent along; nothing is, then.
+        yield* host.output("rm", "/run/liveupdate/first-process")
+        yield* jump
+      })
+    )
+
+    it.effect("the second half started from memory where it was sent along, and else from the disk", () =>
+      Effect.sync(() => {
+        const started = jumps.map(({ kernelLog }) => /liveupdate-init: starting (.*)/.exec(kernelLog)?.[1])
+        assert.deepStrictEqual(started, ["the agent that was sent along", "/opt/liveupdate/early"])
+      })
+    )
 
     it.effect("the host's kernel is another one each time, and was handed the guest by the one before", () =>
       Effect.sync(() => {
