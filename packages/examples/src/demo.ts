@@ -101,7 +101,7 @@ const demo = async (): Promise<boolean> => {
     await run("vm", "start", SPEC, "--host", `qemu:${HOST}`)
 
     say("\nThe guest counts:")
-    const before = watch(0, (log) => GuestLog.ticks(log).length >= 10 && GuestLog.passes(log) >= 1, everyFifthTick)
+    const before = watch(0, (log) => GuestLog.ticks(log).length >= 10, everyFifthTick)
     await before.reached
 
     const kernels = await capture("host", "exec", "--name", HOST, "--", "sh", "-c", "uname -r; ls /boot")

@@ -4,8 +4,17 @@
  * @since 0.1.0
  */
 import { readFileSync } from "node:fs"
-import { Command, CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Config, Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import * as Command from "@effect/platform/Command"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { Cache } from "./Cache.ts"
 import { type Progress, track } from "./Progress.ts"
 

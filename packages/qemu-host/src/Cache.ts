@@ -7,8 +7,18 @@
  * @since 0.1.0
  */
 import { createHash } from "node:crypto"
-import { CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Array as Arr, Config, Context, Data, Effect, Layer, Option, Order, type Scope } from "effect"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Arr from "effect/Array"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Order from "effect/Order"
+import type * as Scope from "effect/Scope"
 import * as FileLock from "./internal/fileLock.ts"
 import { Progress, track, type Update } from "./Progress.ts"
 

@@ -5,21 +5,20 @@
  */
 import { randomBytes } from "node:crypto"
 import * as net from "node:net"
-import { CommandExecutor, Path } from "@effect/platform"
-import {
-  type Cause,
-  Context,
-  Data,
-  Deferred,
-  type Duration,
-  Effect,
-  Exit,
-  Layer,
-  Mailbox,
-  Schedule,
-  type Scope,
-  Stream
-} from "effect"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as Path from "@effect/platform/Path"
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Mailbox from "effect/Mailbox"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { encode, type FromHost, inputChunkBytes, makeDecoder, ToHost } from "./ChannelProtocol.ts"
 import * as FileLock from "./internal/fileLock.ts"
 import { concat } from "./internal/subprocess.ts"

@@ -5,7 +5,8 @@
  *
  * @since 0.1.0
  */
-import { Data, Option } from "effect"
+import * as Data from "effect/Data"
+import * as Option from "effect/Option"
 
 /**
  * What the client says.

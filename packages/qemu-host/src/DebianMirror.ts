@@ -4,8 +4,16 @@
  *
  * @since 0.1.0
  */
-import { CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Clock, Context, Data, Effect, Layer, Option } from "effect"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { Cache, type CacheError } from "./Cache.ts"
 import { lines, run } from "./internal/subprocess.ts"
 import { type Progress, track } from "./Progress.ts"
@@ -88,6 +96,15 @@ export class DebianMirror extends Context.Tag("@liveupdate/qemu-host/DebianMirro
 /** Where newer kernels are, the most settled first. */
 const SUITES = ["trixie-backports", "testing", "unstable"] as const
 const LISTS_FRESH_MS = 24 * 3600 * 1000
+
+/** What was found for a wish, and when (milliseconds since the epoch). */
+const Answer = Schema.parseJson(
+  Schema.Struct({
+    pinned: Schema.String,
+    at: Schema.Number,
+    found: Schema.Struct({ name: Schema.String, version: Schema.String, suite: Schema.String })
+  })
+)
 
 /**
  * Debian's mirror among what `apt-get indextargets` lists as `origin|label|uri` lines.
@@ -226,6 +243,11 @@ export const layer: Layer.Layer<
     return {
       uri,
       findKernelSource: Effect.fn("DebianMirror.findKernelSource")(function* (wish: KernelWish) {
+        const answer = paths.join(home, `linux-source-${wish.series}.json`)
+        const known = yield* fs.readFileString(answer).pipe(Effect.flatMap(Schema.decode(Answer)), Effect.option)
+        const now = yield* Clock.currentTimeMillis
+        if (Option.isSome(known) && known.value.pinned === wish.pinned && now - known.value.at < LISTS_FRESH_MS)
+          return known.value.found
         yield* ready
         const names = yield* command(["apt-cache", ...settings, "pkgnames", `linux-source-${wish.major}`]).pipe(
           Effect.mapError(unavailable("list packages"))
@@ -239,10 +261,16 @@ export const layer: Layer.Layer<
                   Effect.mapError(unavailable("list packages"))
                 )).stdout
               )
-        return yield* Option.match(chooseKernelSource(found, wish), {
+        const chosen = yield* Option.match(chooseKernelSource(found, wish), {
           onNone: () => Effect.fail(new KernelSourceNotFound({ wanted: wish.pinned, suites: SUITES })),
           onSome: Effect.succeed
         })
+        // Only a shortcut: asking apt takes seconds, and its lists change once a day.
+        yield* Schema.encode(Answer)({ pinned: wish.pinned, at: now, found: chosen }).pipe(
+          Effect.flatMap((text) => fs.writeFileString(answer, text)),
+          Effect.ignore
+        )
+        return chosen
       }),
       download: Effect.fn("DebianMirror.download")(function* (wanted: PackageVersion, directory: string) {
         yield* ready

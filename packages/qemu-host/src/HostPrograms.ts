@@ -3,8 +3,12 @@
  *
  * @since 0.1.0
  */
-import { CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Context, Effect, Layer } from "effect"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { Cache, CacheError } from "./Cache.ts"
 import { archive } from "./Cpio.ts"
 import { type CommandFailed, run } from "./internal/subprocess.ts"

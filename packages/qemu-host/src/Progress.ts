@@ -3,7 +3,12 @@
  *
  * @since 0.1.0
  */
-import { Clock, Context, Effect, Layer, Ref, Schedule } from "effect"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
 
 /**
  * One report. `done` and `total` share a unit of the work's choice; `total` may be an estimate and is never below `done`.

@@ -3,8 +3,14 @@
  *
  * @since 0.1.0
  */
-import type { CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Context, type Duration, Effect, Layer, type Scope } from "effect"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Accelerator from "./Accelerator.ts"
 import * as Cache from "./Cache.ts"
 import * as Channel from "./Channel.ts"

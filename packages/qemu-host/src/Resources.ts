@@ -4,7 +4,9 @@
  * @since 0.1.0
  */
 import { fileURLToPath } from "node:url"
-import { Config, Context, Layer } from "effect"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
 
 /**
  * @since 0.1.0

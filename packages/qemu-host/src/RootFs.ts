@@ -3,8 +3,13 @@
  *
  * @since 0.1.0
  */
-import { CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Context, Effect, Layer, Schema } from "effect"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import { Cache, CacheError, fingerprint } from "./Cache.ts"
 import { DebianMirror, type MirrorUnavailable } from "./DebianMirror.ts"
 import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"

@@ -6,8 +6,13 @@
  *
  * @since 0.1.0
  */
-import { CommandExecutor, FileSystem, Path } from "@effect/platform"
-import { Context, Data, Effect, Layer } from "effect"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { Cache, type CacheError, fingerprint } from "./Cache.ts"
 import { HostPrograms } from "./HostPrograms.ts"
 import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"

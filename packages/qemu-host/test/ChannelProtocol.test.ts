@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { FastCheck as fc, Option } from "effect"
+import * as fc from "effect/FastCheck"
+import * as Option from "effect/Option"
 import { decode, encode, type FromHost, makeDecoder, ToHost } from "../src/ChannelProtocol.ts"
 
 const bootId = "6c4b8fae-dc85-4fc6-838c-0942e09b450a"

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Either, Option } from "effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import { tscArguments } from "../src/Accelerator.ts"
 import { archive } from "../src/Cpio.ts"
 import { chooseKernelSource, mirrorOf, parseMadison } from "../src/DebianMirror.ts"

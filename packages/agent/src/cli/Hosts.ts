@@ -12,8 +12,10 @@ import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
 import type { PayloadItem } from "@liveupdate/qemu-host/SystemImage"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Event from "../upgrade/Event.ts"
+import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import { NeedsOperator, PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
@@ -156,27 +158,21 @@ const firstHalf = (name: string, args: ReadonlyArray<string>, seen: Seen, listen
     })
   )
 
-const secondHalf = (name: string, seen: Seen, listener: (event: Event.Event) => void) =>
+/**
+ * The run's log is read as a file: an agent started for that would take its time, with the host still busy booting.
+ */
+const secondHalf = (name: string, run: string, seen: Seen, listener: (event: Event.Event) => void) =>
   Effect.scoped(
     Effect.gen(function* () {
       const hosts = yield* QemuHost.QemuHost
-      const run = seen.run === undefined ? [] : ["--run", seen.run]
-      const child = yield* hosts.exec(name, [AGENT, "status", ...run, "--follow", "--output", "ndjson"])
-      let known = seen.events.length
-      const onLine = (line: string) => {
-        const event = Event.parse(line)
-        if (event === undefined) return
-        if (known > 0) {
-          known--
-          return
-        }
-        seen.events.push(event)
-        listener(event)
-      }
-      yield* Effect.all([lines(child.stdout, onLine), write(process.stderr)(child.stderr)], {
-        concurrency: "unbounded"
-      })
-      return yield* Effect.flatMap(child.exit, endAs)
+      const child = yield* hosts.exec(name, ["tail", "-n", "+1", "-F", RunLog.fileOf(run)])
+      yield* Channel.lines(child.stdout).pipe(
+        Stream.filterMap((line) => Option.fromNullable(Event.parse(line))),
+        Stream.drop(seen.events.length),
+        Stream.tap((event) => Effect.sync(() => listener(event))),
+        Stream.tap((event) => Effect.sync(() => seen.events.push(event))),
+        Stream.runForEachWhile((event) => Effect.succeed(event.type !== "outcome"))
+      )
     })
   )
 
@@ -195,7 +191,11 @@ export const upgrade = (
     const listener = Output.eventListener(options.output)
     const seen: Seen = { events: [], run: undefined }
     if ((yield* firstHalf(name, options.arguments, seen, listener)) === "ended") return
-    yield* secondHalf(name, seen, listener).pipe(
+    if (seen.run === undefined)
+      return yield* new NeedsOperator({
+        vms: [{ vm: "unknown", step: "preflight", reason: "the host went through a reboot before its agent began" }]
+      })
+    yield* secondHalf(name, seen.run, seen, listener).pipe(
       Effect.timeoutFail({
         duration: "3 minutes",
         onTimeout: () =>
@@ -229,7 +229,7 @@ export const payload: Effect.Effect<ReadonlyArray<PayloadItem>, PreconditionFail
     ...Fs.readdirSync(bundle)
       .filter((file) => !file.endsWith(".service"))
       .map((file) => ({ from: Fs.realpathSync(Path.join(bundle, file)), to: `/opt/liveupdate/${file}` })),
-    { link: "/opt/liveupdate/agent.mjs", to: "/usr/local/bin/agent" },
+    { link: "/opt/liveupdate/launch.cjs", to: "/usr/local/bin/agent" },
     { link: "/opt/liveupdate/node", to: "/usr/local/bin/node" },
     {
       from: Path.join(bundle, "liveupdate-resume.service"),

@@ -6,6 +6,7 @@
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import type { Format } from "./Output.ts"
 
 /**
@@ -39,9 +40,17 @@ export const whereTold = <A, E, R, A2, E2, R2>(
 ): Effect.Effect<A | A2, E | E2, R | R2> => (Option.isSome(host) ? there(host.value) : here)
 
 /**
- * What needs the QEMU hosts' package. Loaded only where it is asked for: the agent on a host starts faster without.
+ * What needs the QEMU hosts' package. Loaded only where it is asked for, and not there at all on a host: the agent starts
+ * faster without.
  *
  * @since 0.1.0
  * @category options
  */
-export const hosts = Effect.promise(() => import("./Hosts.ts"))
+export const hosts = Effect.tryPromise({
+  try: () => import("./Hosts.ts"),
+  catch: (error) =>
+    new PreconditionFailed({
+      what: `There are no QEMU hosts here (${error instanceof Error ? error.message.split("\n")[0] : String(error)})`,
+      next: "Run the command from the workspace that the agent was built in"
+    })
+})

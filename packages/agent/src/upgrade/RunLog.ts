@@ -61,7 +61,14 @@ export interface RunLog {
   readonly flush: Effect.Effect<void>
 }
 
-const fileOf = (directory: string, run: string) => Path.join(directory, run, "events.ndjson")
+/**
+ * Where the events of a run are: one JSON object a line, appended to.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const fileOf = (run: string, directory: string = defaultDirectory): string =>
+  Path.join(directory, run, "events.ndjson")
 
 /**
  * Opens the log of a run, new or continued. A disk that can't be written doesn't stop a run that is past the jump: events
@@ -85,7 +92,7 @@ export const open = (options: {
       try {
         if (file === undefined) {
           Fs.mkdirSync(Path.join(directory, run), { recursive: true, mode: 0o700 })
-          file = Fs.openSync(fileOf(directory, run), "a", 0o600)
+          file = Fs.openSync(fileOf(run, directory), "a", 0o600)
         }
         if (typeof file === "number") Fs.writeSync(file, line)
         return undefined
@@ -163,7 +170,7 @@ export const readFrom = (
   directory: string = defaultDirectory
 ): Effect.Effect<{ readonly lines: ReadonlyArray<string>; readonly next: number }> =>
   Effect.sync(() => {
-    const path = fileOf(directory, run)
+    const path = fileOf(run, directory)
     if (!Fs.existsSync(path)) return { lines: [], next: offset }
     const bytes = Fs.readFileSync(path).subarray(offset)
     const end = bytes.lastIndexOf(0x0a) + 1

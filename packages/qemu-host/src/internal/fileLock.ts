@@ -2,8 +2,13 @@
  * Locks between processes: flock(2), held by a child that reads a pipe of ours. The kernel lets go when the child ends, and
  * the child ends with us, however we end; so a lock is never stale.
  */
-import { Command, type CommandExecutor } from "@effect/platform"
-import { Data, Effect, Option, type Scope, Stream } from "effect"
+import * as Command from "@effect/platform/Command"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 
 export class LockFailed extends Data.TaggedError("LockFailed")<{ readonly path: string; readonly detail: string }> {
   override get message() {

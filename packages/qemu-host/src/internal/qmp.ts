@@ -1,6 +1,7 @@
 /** Just enough of QMP to end and reset a machine. */
 import * as net from "node:net"
-import { Data, Effect } from "effect"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 
 export class QmpFailed extends Data.TaggedError("QmpFailed")<{
   readonly path: string

@@ -1,6 +1,11 @@
 /** Other programs: run to the end, with their last words in the error, and never outliving us. */
-import { Command, type CommandExecutor } from "@effect/platform"
-import { Chunk, Data, Effect, Ref, Stream } from "effect"
+import * as Command from "@effect/platform/Command"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as Chunk from "effect/Chunk"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Ref from "effect/Ref"
+import * as Stream from "effect/Stream"
 
 /** A program that could not be started, or said no. */
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{
