@@ -7,6 +7,7 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { userInfo } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -62,12 +63,33 @@ const isInstalled = (name) =>
   spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" }).stdout === "installed"
 
 const installPackages = () => {
-  const wanted = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8")).packages
+  const lists = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8"))
+  const asRoot = process.getuid() === 0
+  const wanted = [...lists.packages, ...(asRoot ? [] : lists.unprivileged)]
   if (spawnSync("dpkg-query", ["--version"]).status !== 0)
     refuse(`the QEMU host is built from Debian packages, and this is no Debian system. Needed: ${wanted.join(" ")}`)
   const missing = wanted.filter((name) => !isInstalled(name))
-  if (missing.length === 0) return
-  const asRoot = process.getuid() === 0
+  if (missing.length > 0) install(missing, asRoot)
+  if (!asRoot) checkSubordinateIds()
+}
+
+/** A root file system has many owners; a user who isn't root needs ids for them. */
+const checkSubordinateIds = () => {
+  const { username, uid } = userInfo()
+  for (const file of ["/etc/subuid", "/etc/subgid"]) {
+    const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n") : []
+    const count = lines
+      .map((line) => line.split(":"))
+      .filter(([who]) => who === username || who === String(uid))
+      .reduce((sum, [, , ids]) => sum + Number(ids), 0)
+    if (count < 65536)
+      refuse(
+        `${username} has ${count} ids in ${file}, and the QEMU host's root file system takes 65536; give some and run the command again:\n\n  sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${username}\n`
+      )
+  }
+}
+
+const install = (missing, asRoot) => {
   if (!asRoot && spawnSync("sudo", ["-n", "true"]).status !== 0)
     refuse(
       `these Debian packages are missing; install them and run the command again:\n\n  sudo apt-get install ${missing.join(" ")}\n`

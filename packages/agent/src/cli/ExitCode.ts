@@ -26,7 +26,6 @@ export const ExitCode = {
 const byTag: Readonly<Record<string, number>> = {
   VmNotFound: ExitCode.notFound,
   RunNotFound: ExitCode.notFound,
-  HostNotFound: ExitCode.notFound,
   HostNotRunning: ExitCode.notFound,
   NotFound: ExitCode.notFound,
   VmSpecInvalid: ExitCode.usage,
@@ -37,7 +36,6 @@ const byTag: Readonly<Record<string, number>> = {
   DeviceMissing: ExitCode.precondition,
   PermissionDenied: ExitCode.precondition,
   HostLocked: ExitCode.precondition,
-  PackagesMissing: ExitCode.precondition,
   RolledBack: ExitCode.rolledBack,
   NeedsOperator: ExitCode.needsOperator,
   // Only a resume reads what was handed over; both mean that memory waits for somebody to decide.
@@ -59,5 +57,7 @@ export const fromError = (error: unknown): number => {
     return "reason" in error && error.reason === "missing" ? ExitCode.notFound : ExitCode.precondition
   if (error._tag === "VmSpecUnreadable")
     return "code" in error && error.code === "ENOENT" ? ExitCode.notFound : ExitCode.precondition
+  if (error._tag === "CommandFailed")
+    return "reason" in error && error.reason === "missing" ? ExitCode.precondition : ExitCode.failed
   return byTag[error._tag] ?? ExitCode.failed
 }

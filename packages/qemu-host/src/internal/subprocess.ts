@@ -11,10 +11,13 @@ import * as Stream from "effect/Stream"
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{
   readonly command: string
   readonly exitCode: number | undefined
+  readonly reason: "missing" | "not-started" | "failed"
   /** The end of what it wrote to standard error, or the reason why it could not be started. */
   readonly detail: string
 }> {
   override get message() {
+    if (this.reason === "missing")
+      return `${this.command.split(" ")[0]} is not installed. What hosts are built with is installed by: npm run setup -- --host`
     const how = this.exitCode === undefined ? "could not be run" : `ended with ${this.exitCode}`
     return `${this.command} ${how}: ${this.detail === "" ? "it said nothing" : this.detail}`
   }
@@ -83,6 +86,8 @@ export const run = (
         return yield* new CommandFailed({
           command: argv.join(" ").slice(0, 300),
           exitCode,
+          // How setpriv says that there is no such program.
+          reason: exitCode === 127 && stderr.includes("failed to execute") ? "missing" : "failed",
           detail: (stderr.trim() === "" ? stdout : stderr).trim().slice(-TAIL)
         })
       return { exitCode, stdout, stderr }
@@ -90,9 +95,19 @@ export const run = (
   ).pipe(
     Effect.catchTags({
       BadArgument: (error) =>
-        new CommandFailed({ command: argv.join(" ").slice(0, 300), exitCode: undefined, detail: error.message }),
+        new CommandFailed({
+          command: argv.join(" ").slice(0, 300),
+          exitCode: undefined,
+          reason: "not-started",
+          detail: error.message
+        }),
       SystemError: (error) =>
-        new CommandFailed({ command: argv.join(" ").slice(0, 300), exitCode: undefined, detail: error.message })
+        new CommandFailed({
+          command: argv.join(" ").slice(0, 300),
+          exitCode: undefined,
+          reason: "not-started",
+          detail: error.message
+        })
     })
   )
 
