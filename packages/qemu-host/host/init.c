@@ -17,7 +17,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,14 +75,6 @@ static void note(const char *text)
 	if (kmsg < 0) kmsg = high(open("/dev/kmsg", O_WRONLY | O_CLOEXEC));
 	/* Not dprintf: it asks for the position, and kmsg answers that with an error that makes it give up. */
 	if (kmsg >= 0 && write(kmsg, line, n) < 0) return;
-}
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0) return;
-	if (write(fd, text, strlen(text)) < 0) note(path);
-	close(fd);
 }
 
 /* What the agent has sent along: descriptors of its files, the arguments and the files named in START. */
@@ -180,18 +175,30 @@ static void run_carried(struct carried *c)
 	run_hook();
 }
 
+/*
+ * A child that is born into a cgroup of its own. Moving it there would wait for an RCU grace period
+ * (cgroup_attach_lock in kernel/cgroup/cgroup.c): tens of milliseconds.
+ */
+static pid_t fork_into(const char *cgroup)
+{
+	mkdir(cgroup, 0755);
+	int fd = high(open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct clone_args args = { .exit_signal = SIGCHLD, .flags = fd < 0 ? 0 : CLONE_INTO_CGROUP, .cgroup = fd < 0 ? 0 : fd };
+	pid_t pid = syscall(SYS_clone3, &args, sizeof args);
+	if (fd >= 0) close(fd);
+	return pid;
+}
+
 /* Starts the second half, and waits until the virtual machines run. */
 static void early(struct carried *c)
 {
 	int done[2];
 	if (c) read_ahead(c->files);
 	if (pipe2(done, O_CLOEXEC)) return;
-	pid_t pid = fork();
+	pid_t pid = fork_into("/sys/fs/cgroup/liveupdate-early");
 	if (pid < 0) return;
 	if (pid == 0) {
 		setsid();
-		mkdir("/sys/fs/cgroup/liveupdate-early", 0755);
-		put("/sys/fs/cgroup/liveupdate-early/cgroup.procs", "0");
 		int ready = high(done[1]);
 		int out = high(open("/run/liveupdate/early.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
 		become(high(open("/dev/null", O_RDONLY | O_CLOEXEC)), 0);

@@ -88,16 +88,18 @@ const make = (agent: CarriedAgent) =>
     const text = Buffer.from(start(agent))
     const instructions = yield* Memfd.create({ name: "liveupdate-start", size: text.length })
     yield* Memfd.write(instructions, 0, text)
-    // From these very files: what doesn't start now would not start there either, with the guests standing still.
-    yield* runToEnd(pathOf(program), [...agent.flags, "--snapshot-blob", pathOf(snapshot), "resume", "--rehearse"])
     const outgoing = yield* LiveUpdate.create(session)
     yield* outgoing.preserve(program, tokens.program)
     yield* outgoing.preserve(snapshot, tokens.snapshot)
     yield* outgoing.preserve(instructions, tokens.start)
+    // From these very files: what doesn't start now would not start there either, with the guests standing still. And only now:
+    // preserving moves pages that lie where the next kernel will (memfd_pin_folios in mm/gup.c; the scratch areas are CMA), and an
+    // emulator keeps what it has translated for as long as a page stays in its place.
+    yield* runToEnd(pathOf(program), [...agent.flags, "--snapshot-blob", pathOf(snapshot), "resume", "--rehearse"])
   })
 
 /**
- * Rehearses the second half and preserves it, if this host's first process starts it from there. Without it the second half
+ * Preserves the second half and rehearses it, if this host's first process starts it from there. Without it the second half
  * starts from the disk, only later, so a failure is a warning, and leaves nothing preserved.
  *
  * @since 0.1.0
