@@ -214,7 +214,8 @@ export const layer: Layer.Layer<
                                 update({
                                   done,
                                   total: Math.max(done, APPROXIMATE_STEPS),
-                                  detail: line.trim().split(/ +/).at(-1)
+                                  // Some lines name their target in full.
+                                  detail: line.trim().split(/ +/).at(-1)?.replace(`${objects}/`, "")
                                 })
                               )
                             )

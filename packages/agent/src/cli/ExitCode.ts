@@ -31,6 +31,7 @@ const byTag: Readonly<Record<string, number>> = {
   VmSpecInvalid: ExitCode.usage,
   UsageError: ExitCode.usage,
   PreconditionFailed: ExitCode.precondition,
+  NotAKernel: ExitCode.precondition,
   VmAlreadyRunning: ExitCode.precondition,
   DeviceBusy: ExitCode.precondition,
   DeviceMissing: ExitCode.precondition,

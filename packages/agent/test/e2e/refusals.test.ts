@@ -125,6 +125,12 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     ["an option that is missing", TestHost.agentHere("upgrade", "--vm", vm), 2, "--kernel"],
     ["a subcommand that is unknown", TestHost.agentHere("upgrad"), 2, "'upgrade'"],
     [
+      "a subcommand of a group that is unknown",
+      TestHost.agentHere("vm", "frob"),
+      2,
+      "agent vm frob is no command: use one of console, list, start, stop"
+    ],
+    [
       "a user who isn't root",
       Effect.flatMap(TestHost.TestHost, (host) =>
         Effect.flatMap(host.otherKernel, (kernel) =>
