@@ -3,7 +3,7 @@
 // every line of the form "$ agent …" is a command that can be typed as well.
 import { type ChildProcess, spawn } from "node:child_process"
 import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import * as Event from "@liveupdate/agent/upgrade/Event"
@@ -12,7 +12,7 @@ import * as GuestLog from "./GuestLog.ts"
 
 const HOST = "demo"
 const VM = "demo"
-const SPEC = fileURLToPath(new URL("../demo/guest.toml", import.meta.url))
+const SPEC = relative(process.cwd(), fileURLToPath(new URL("../demo/guest.toml", import.meta.url)))
 const AGENT = join(dirname(createRequire(import.meta.url).resolve("@liveupdate/agent/package.json")), "dist/bin.js")
 
 const say = (text = "") => void process.stdout.write(`${text}\n`)
