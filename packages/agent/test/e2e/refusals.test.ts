@@ -32,13 +32,18 @@ const stepsOf = (stdout: string) =>
   eventsOf(stdout).flatMap((event) => (event.type === "step" ? [`${event.step} ${event.status}`] : []))
 
 /** The guest is still the one that was booted, runs, and has missed nothing. */
-const countsOn = Effect.gen(function* () {
-  const host = yield* TestHost.TestHost
-  const seen = yield* host.waitForTick(vm)
-  assert.strictEqual(seen.introductions.length, 1)
-  assert.deepStrictEqual(GuestConsole.gaps(seen.ticks.map((tick) => tick.number)), [])
-  return seen
-})
+const guestCountsOn = (id: string) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const seen = yield* host.waitForTick(id)
+    assert.strictEqual(seen.introductions.length, 1)
+    assert.deepStrictEqual(GuestConsole.gaps(seen.ticks.map((tick) => tick.number)), [])
+    return seen
+  })
+const countsOn = guestCountsOn(vm)
+
+/** A second, smaller guest with two processors. */
+const secondSpec = (id: string) => ({ ...spec, id, memory: "64M", cpus: 2, cmdline: "console=ttyS0 quiet" })
 
 /** Runs what has to be refused: one line that says why, this exit code, no trace, and a guest that didn't notice. */
 const refused = <E, R>(run: Effect.Effect<TestHost.Said, E, R>, code: number, ...says: ReadonlyArray<string>) =>
@@ -181,7 +186,7 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
   it.effect("another VM that runs and isn't named: exit code 5, and its name", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      const started = yield* host.startVm({ ...spec, id: "db-1", memory: "64M", cmdline: "console=ttyS0 quiet" })
+      const started = yield* host.startVm(secondSpec("db-1"))
       assert.strictEqual(started.code, 0, started.stderr)
       yield* refused(upgrade(), 5, "these running VMs are not part of the live update: db-1", "agent vm stop")
       // The guest hears its power button and shuts down by itself.
@@ -337,12 +342,17 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     })
   )
 
-  it.effect("after all that a live update works, and the guest has missed nothing", () =>
+  it.effect("after all that a live update of two VMs works, and neither guest has missed anything", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
       const before = yield* host.release
-      const said = yield* host.agent("upgrade", "--vm", vm, "--kernel", yield* host.otherKernel)
+      const started = yield* host.startVm(secondSpec("db-2"))
+      assert.strictEqual(started.code, 0, started.stderr)
+      yield* host.waitForTick("db-2", 2)
+      const said = yield* host.agent("upgrade", "--vm", vm, "--vm", "db-2", "--kernel", yield* host.otherKernel)
       assert.strictEqual(said.code, 0, said.stderr)
+      for (const id of [vm, "db-2"]) assert.include(said.stdout, `${id}: blackout `)
+      yield* guestCountsOn("db-2")
       assert.notStrictEqual(yield* host.release, before)
       const { complaints, verdicts } = yield* countsOn
       assert.deepStrictEqual(
