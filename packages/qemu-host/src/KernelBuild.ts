@@ -152,11 +152,11 @@ export const layer: Layer.Layer<
     const command = (argv: readonly [string, ...Array<string>], options?: RunOptions) =>
       Effect.provide(run(argv, options), platform)
 
-    const read = (path: string, wanted?: string): Effect.Effect<Kernel, NotAKernel> =>
+    const read = (path: string): Effect.Effect<Kernel, NotAKernel> =>
       fs.readFile(path).pipe(
         Effect.mapError((error) => new NotAKernel({ path, reason: error.message })),
         Effect.flatMap((image) => releaseOf(path, image)),
-        Effect.map((release) => ({ release: wanted ?? release, image: path }))
+        Effect.map((release) => ({ release, image: path }))
       )
 
     /** Unpacks, configures and makes every flavour in turn; flavours differ in name only, so the later ones just relink. */

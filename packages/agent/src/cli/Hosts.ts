@@ -134,17 +134,21 @@ interface Seen {
   run: string | undefined
 }
 
+const see = (seen: Seen, listener: (event: Event.Event) => void) => (event: Event.Event) => {
+  seen.run = event.run
+  seen.events.push(event)
+  listener(event)
+}
+
 const firstHalf = (name: string, args: ReadonlyArray<string>, seen: Seen, listener: (event: Event.Event) => void) =>
   Effect.scoped(
     Effect.gen(function* () {
       const hosts = yield* QemuHost.QemuHost
       const child = yield* hosts.exec(name, [AGENT, "upgrade", ...args, "--output", "ndjson"])
+      const onEvent = see(seen, listener)
       const onLine = (line: string) => {
         const event = Event.parse(line)
-        if (event === undefined) return
-        seen.run = event.run
-        seen.events.push(event)
-        listener(event)
+        if (event !== undefined) onEvent(event)
       }
       yield* Effect.all([lines(child.stdout, onLine), write(process.stderr)(child.stderr)], {
         concurrency: "unbounded"
@@ -165,12 +169,12 @@ const secondHalf = (name: string, run: string, seen: Seen, listener: (event: Eve
   Effect.scoped(
     Effect.gen(function* () {
       const hosts = yield* QemuHost.QemuHost
+      const onEvent = see(seen, listener)
       const child = yield* hosts.exec(name, ["tail", "-n", "+1", "-F", RunLog.fileOf(run)])
       yield* Channel.lines(child.stdout).pipe(
         Stream.filterMap((line) => Option.fromNullable(Event.parse(line))),
         Stream.drop(seen.events.length),
-        Stream.tap((event) => Effect.sync(() => listener(event))),
-        Stream.tap((event) => Effect.sync(() => seen.events.push(event))),
+        Stream.tap((event) => Effect.sync(() => onEvent(event))),
         Stream.runForEachWhile((event) => Effect.succeed(event.type !== "outcome"))
       )
     })
