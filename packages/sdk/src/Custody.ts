@@ -12,7 +12,6 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Fd from "./internal/fd.ts"
-import * as libc from "./internal/libc.ts"
 import * as Process from "./internal/process.ts"
 
 /**
@@ -128,8 +127,11 @@ export const layer = (options: { readonly directory: string } = { directory: "/r
       Effect.flatMap(find(session), (parked) =>
         parked === undefined
           ? Effect.succeed(undefined)
-          : Fd.scoped(Fd.call("memfd.adopt", { session }, () => libc.pidfdOpen(parked.pid))).pipe(
-              Effect.flatMap((pidfd) => Fd.call("memfd.adopt", { session }, () => libc.pidfdGetfd(pidfd, parked.fd))),
+          : Fd.call("memfd.adopt", { session }, (kernel) => kernel.pidfdOpen(parked.pid)).pipe(
+              Fd.scoped,
+              Effect.flatMap((pidfd) =>
+                Fd.call("memfd.adopt", { session }, (kernel) => kernel.pidfdGetfd(pidfd, parked.fd))
+              ),
               Effect.scoped,
               // A holder that died a moment ago held nothing any more.
               Effect.orElseSucceed(() => undefined)

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type { Token } from "./Token.ts"
 
 /**
  * @since 0.1.0
@@ -37,10 +38,17 @@ export interface Handle<K extends Kind = Kind, C extends Custody = Custody> {
 export type Owned<K extends Kind = Kind> = Handle<K, "owned">
 
 /**
+ * A handle that came out of an incoming session which isn't finished. Its type keeps it from being preserved, resized or
+ * closed early; `Finished.own` turns it into an `Owned` one.
+ *
  * @since 0.1.0
  * @category models
  */
-export type Managed<K extends Kind = Kind> = Handle<K, "managed">
+export interface Managed<K extends Kind = Kind> extends Handle<K, "managed"> {
+  /** The session it came from. */
+  readonly session: string
+  readonly token: Token
+}
 
 /**
  * How a session turns the descriptor it retrieved into a handle: each kind's module exports one.
@@ -50,5 +58,5 @@ export type Managed<K extends Kind = Kind> = Handle<K, "managed">
  */
 export interface Retrievable<H extends Managed> {
   readonly kind: H["kind"]
-  readonly manage: (fd: number) => H
+  readonly manage: (origin: { readonly fd: number; readonly session: string; readonly token: Token }) => H
 }

@@ -8,7 +8,7 @@ import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Fd from "./internal/fd.ts"
-import * as libc from "./internal/libc.ts"
+import * as Kernel from "./internal/Kernel.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
@@ -29,6 +29,6 @@ export const path = "/run/liveupdate/host.lock"
 export const acquire = (lockPath: string = path): Effect.Effect<void, LiveUpdateError, Scope.Scope> =>
   Effect.gen(function* () {
     yield* Effect.sync(() => Fs.mkdirSync(Path.dirname(lockPath), { recursive: true, mode: 0o700 }))
-    const fd = yield* Fd.openFile(lockPath, libc.O_RDWR | libc.O_CREAT, "host.lock")
-    yield* Fd.call("host.lock", { path: lockPath }, () => libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB))
+    const fd = yield* Fd.openFile(lockPath, Kernel.O_RDWR | Kernel.O_CREAT, "host.lock")
+    yield* Fd.call("host.lock", { path: lockPath }, (kernel) => kernel.flock(fd, Kernel.LOCK_EX | Kernel.LOCK_NB))
   }).pipe(Effect.withSpan("HostLock.acquire"))

@@ -3,14 +3,13 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
-import * as libc from "./internal/libc.ts"
+import { Kernel, O_RDONLY } from "./internal/Kernel.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
@@ -71,16 +70,18 @@ const LINUX_REBOOT_CMD_KEXEC = 0x45584543
 const loadImage = (options: LoadOptions): Effect.Effect<void, LiveUpdateError> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const kernelFd = yield* Fd.openFile(options.kernel, 0)
-      const initrdFd = options.initrd === undefined ? -1 : yield* Fd.openFile(options.initrd, 0)
+      const kernelFd = yield* Fd.openFile(options.kernel, O_RDONLY)
+      const initrdFd = options.initrd === undefined ? -1 : yield* Fd.openFile(options.initrd, O_RDONLY)
       const flags = options.initrd === undefined ? KEXEC_FILE_NO_INITRAMFS : 0
-      yield* Fd.callAsync("kexec.load", { path: options.kernel }, () =>
-        libc.kexecFileLoad(kernelFd, initrdFd, options.commandLine, flags)
+      yield* Fd.callAsync("kexec.load", { path: options.kernel }, (kernel) =>
+        kernel.kexecFileLoad(kernelFd, initrdFd, options.commandLine, flags)
       )
     })
   )
 
-const unload = Effect.promise(() => libc.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD))
+const unload = Effect.flatMap(Kernel, (kernel) =>
+  Effect.promise(() => kernel.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD))
+)
 
 /**
  * The running kernel.
@@ -90,8 +91,11 @@ const unload = Effect.promise(() => libc.kexecFileLoad(-1, -1, "", KEXEC_FILE_UN
  */
 export const layer: Layer.Layer<Kexec> = Layer.succeed(Kexec, {
   load: (options) => Effect.acquireRelease(loadImage(options), () => unload).pipe(Effect.withSpan("Kexec.load")),
-  isLoaded: Effect.sync(() => Fs.readFileSync("/sys/kernel/kexec_loaded", "utf8").trim() === "1"),
+  isLoaded: Effect.map(Kernel, (kernel) => kernel.kexecLoaded()),
   jump: Effect.uninterruptible(
-    Effect.suspend(() => Effect.fail(fromErrno("kexec.jump", libc.reboot(LINUX_REBOOT_CMD_KEXEC))))
+    Kernel.pipe(
+      Effect.flatMap((kernel) => Effect.promise(() => kernel.reboot(LINUX_REBOOT_CMD_KEXEC))),
+      Effect.flatMap((answer) => Effect.fail(fromErrno("kexec.jump", answer)))
+    )
   )
 })

@@ -5,14 +5,13 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
-import { fromErrno } from "./internal/errnoTable.ts"
+import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
-import * as libc from "./internal/libc.ts"
-import { ExecSealed, type LiveUpdateError } from "./LiveUpdateError.ts"
+import * as Rules from "./internal/memfd.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
  * A memfd that this process decides about.
@@ -39,24 +38,16 @@ export type Managed = ManagedHandle<"memfd">
  */
 export const Memfd: Retrievable<Managed> = {
   kind: "memfd",
-  manage: (fd) => ({ kind: "memfd", custody: "managed", fd })
+  manage: (origin) => ({ kind: "memfd", custody: "managed", ...origin })
 }
 
-// include/uapi/linux/memfd.h, include/uapi/linux/fcntl.h
+// include/uapi/linux/memfd.h, include/uapi/linux/fcntl.h, include/uapi/asm-generic/mman-common.h
 const MFD_CLOEXEC = 0x1
 const MFD_ALLOW_SEALING = 0x2
 const MFD_EXEC = 0x10
 const F_ADD_SEALS = 1033
-const F_GET_SEALS = 1034
-
-const seals = {
-  seal: 0x1,
-  shrink: 0x2,
-  grow: 0x4,
-  write: 0x8,
-  "future-write": 0x10,
-  exec: 0x20
-} as const
+const MADV_HUGEPAGE = 14
+const MADV_POPULATE_WRITE = 23
 
 /**
  * What a seal forbids from now on: adding seals, shrinking, growing, writing, new writable mappings, execution rights.
@@ -64,7 +55,7 @@ const seals = {
  * @since 0.1.0
  * @category models
  */
-export type Seal = keyof typeof seals
+export type Seal = keyof typeof Rules.seals
 
 /**
  * @since 0.1.0
@@ -75,27 +66,21 @@ export interface CreateOptions {
   readonly name: string
   /** Bytes. Pages are allocated when they are touched, or all at once when the file is preserved. */
   readonly size: number
+  /**
+   * Allocates all of it now, in the largest folios to be had: preserving and retrieving cost per folio, not per byte. Needs
+   * /sys/kernel/mm/transparent_hugepage/shmem_enabled at `advise` (or more); otherwise it is 4 KiB folios, and no error.
+   */
+  readonly hugePages?: boolean
 }
 
 const own = (fd: number): Memfd => ({ kind: "memfd", custody: "owned", fd })
 
-const isErrno = (error: unknown): error is { readonly errno: number } =>
-  typeof error === "object" && error !== null && "errno" in error && typeof error.errno === "number"
-
-/** Node's own calls throw `errno` negated, just as `internal/libc` answers it. Everything else is a bug and stays one. */
-const attempt = <A>(operation: Parameters<typeof fromErrno>[0], run: () => A): Effect.Effect<A, LiveUpdateError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(run())
-    } catch (error) {
-      return isErrno(error) ? Effect.fail(fromErrno(operation, error.errno, { kind: "memfd" })) : Effect.die(error)
-    }
-  })
+const kind = { kind: "memfd" }
 
 /**
  * A new memfd that can be sealed; closed with the scope.
  *
- * It is not created with MFD_NOEXEC_SEAL: see `ExecSealed` for what a handover would make of that.
+ * It is not created with MFD_NOEXEC_SEAL: see `Reason` for what a handover would make of that. Fails with `LimitReached`.
  *
  * @since 0.1.0
  * @category constructors
@@ -104,17 +89,39 @@ export const create = Effect.fn("Memfd.create")(function* (
   options: CreateOptions
 ): Effect.fn.Return<Memfd, LiveUpdateError, Scope.Scope> {
   const fd = yield* Fd.scoped(
-    Fd.call("memfd.create", { kind: "memfd", path: options.name }, () =>
-      libc.memfdCreate(options.name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)
+    Fd.call("memfd.create", { ...kind, path: options.name }, (kernel) =>
+      kernel.memfdCreate(options.name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)
     )
   )
-  yield* attempt("memfd.resize", () => Fs.ftruncateSync(fd, options.size))
+  yield* resize(own(fd), options.size)
+  if (options.hugePages === true) yield* populate(own(fd))
   return own(fd)
 })
 
 /**
+ * Allocates every page of it now, in the largest folios to be had (see `CreateOptions.hugePages`), without changing what is
+ * there already.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const populate = (memfd: Memfd): Effect.Effect<void, LiveUpdateError> =>
+  Effect.flatMap(size(memfd), (bytes) =>
+    bytes === 0
+      ? Effect.void
+      : Effect.asVoid(
+          Fd.callAsync("memfd.populate", kind, async (kernel) => {
+            const answer = await kernel.madviseFile(memfd.fd, bytes, [MADV_HUGEPAGE, MADV_POPULATE_WRITE])
+            // A kernel without huge pages, where every folio is small anyway.
+            return answer === -EINVAL ? kernel.madviseFile(memfd.fd, bytes, [MADV_POPULATE_WRITE]) : answer
+          })
+        )
+  )
+
+/**
  * A duplicate of a descriptor that another process holds, such as the guest RAM of a running VMM (`pidfd_getfd`, needs
- * ptrace rights over it). Both name the same file: preserving one preserves the other.
+ * ptrace rights over it). Both name the same file: preserving one preserves the other. Fails with `NotFound`,
+ * `PermissionDenied`.
  *
  * @since 0.1.0
  * @category constructors
@@ -123,20 +130,8 @@ export const adopt = Effect.fn("Memfd.adopt")(function* (options: {
   readonly pid: number
   readonly fd: number
 }): Effect.fn.Return<Memfd, LiveUpdateError, Scope.Scope> {
-  return own(yield* adoptFd("memfd", options))
+  return own(yield* Fd.adopt("memfd.adopt", kind, options))
 })
-
-/** A duplicate of another process's descriptor, closed with the scope; shared with the modules of other kinds. */
-const adoptFd = (kind: string, options: { readonly pid: number; readonly fd: number }) =>
-  Fd.scoped(
-    Effect.scoped(
-      Effect.gen(function* () {
-        const subject = { kind, path: `/proc/${options.pid}/fd/${options.fd}` }
-        const pidfd = yield* Fd.scoped(Fd.call("memfd.adopt", subject, () => libc.pidfdOpen(options.pid)))
-        return yield* Fd.call("memfd.adopt", subject, () => libc.pidfdGetfd(pidfd, options.fd))
-      })
-    )
-  )
 
 /**
  * The size in bytes.
@@ -145,48 +140,54 @@ const adoptFd = (kind: string, options: { readonly pid: number; readonly fd: num
  * @category accessors
  */
 export const size = (memfd: Memfd | Managed): Effect.Effect<number, LiveUpdateError> =>
-  attempt("memfd.stat", () => Fs.fstatSync(memfd.fd).size)
+  Effect.map(Fd.status("memfd.stat", kind, memfd.fd), (status) => status.size)
 
 /**
- * Adds seals; they can't be taken off again. A preserved memfd keeps them.
+ * Changes the size, in bytes. Fails with `MemoryFrozen` while it is preserved, or when a seal forbids it.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const resize = (memfd: Memfd, bytes: number): Effect.Effect<void, LiveUpdateError> =>
+  Effect.asVoid(Fd.call("memfd.resize", kind, (kernel) => kernel.ftruncate(memfd.fd, bytes)))
+
+/**
+ * Adds seals; they can't be taken off again. A preserved memfd keeps them. Fails with `MemoryFrozen` when it is sealed
+ * against that, or when `write` is asked for while somebody has it mapped for writing.
  *
  * @since 0.1.0
  * @category operations
  */
 export const addSeals = (memfd: Memfd, ...add: ReadonlyArray<Seal>): Effect.Effect<void, LiveUpdateError> =>
   Effect.asVoid(
-    Fd.call("memfd.seal", { kind: "memfd" }, () =>
-      libc.fcntl(
+    Fd.call("memfd.seal", kind, (kernel) =>
+      kernel.fcntl(
         memfd.fd,
         F_ADD_SEALS,
-        add.reduce((bits, seal) => bits | seals[seal], 0)
+        add.reduce((bits, seal) => bits | Rules.seals[seal], 0)
       )
     )
   )
 
 /**
+ * The seals that it carries.
+ *
  * @since 0.1.0
  * @category accessors
  */
 export const getSeals = (memfd: Memfd | Managed): Effect.Effect<ReadonlyArray<Seal>, LiveUpdateError> =>
-  Effect.map(
-    Fd.call("memfd.seal", { kind: "memfd" }, () => libc.fcntl(memfd.fd, F_GET_SEALS, 0)),
-    (bits) => (Object.keys(seals) as Array<Seal>).filter((seal) => (bits & seals[seal]) !== 0)
+  Effect.map(Rules.sealBits("memfd.seal", kind, memfd.fd), (bits) =>
+    (Object.keys(Rules.seals) as Array<Seal>).filter((seal) => (bits & Rules.seals[seal]) !== 0)
   )
 
 /**
- * Says why the kernel would not bring this memfd back as it is, before it is preserved. `OutgoingSession.preserve` asks it
- * too. Fails with `ExecSealed`.
+ * Says why the kernel would not preserve this memfd, or not bring it back as it is, before anything is done: all reasons at
+ * once. Fails with `NotPreservable`.
  *
  * @since 0.1.0
  * @category operations
  */
-export const check = (memfd: Owned): Effect.Effect<void, LiveUpdateError> =>
-  Effect.flatMap(getSeals({ kind: "memfd", custody: "owned", fd: memfd.fd }), (found) =>
-    found.includes("exec") && !found.includes("write")
-      ? Effect.fail(new ExecSealed({ operation: "session.preserve", errno: "none", kind: "memfd" }))
-      : Effect.void
-  )
+export const check = (memfd: Memfd): Effect.Effect<void, LiveUpdateError> => Rules.check(kind, memfd.fd)
 
 /**
  * Reads `length` bytes from `offset`, fewer at the end of the file. Meant for small files (a manifest); guest RAM is
@@ -196,20 +197,26 @@ export const check = (memfd: Owned): Effect.Effect<void, LiveUpdateError> =>
  * @category operations
  */
 export const read = (memfd: Memfd | Managed, offset: number, length: number): Effect.Effect<Buffer, LiveUpdateError> =>
-  attempt("memfd.read", () => {
+  Effect.suspend(() => {
     const bytes = Buffer.alloc(length)
-    return bytes.subarray(0, Fs.readSync(memfd.fd, bytes, 0, length, offset))
+    return Effect.map(
+      Fd.call("memfd.read", kind, (kernel) => kernel.read(memfd.fd, bytes, offset)),
+      (count) => bytes.subarray(0, count)
+    )
   })
 
 /**
- * Writes all bytes at `offset`; grows the file unless it is sealed or preserved.
+ * Writes all bytes at `offset`; grows the file, unless it is sealed or preserved: then it fails with `MemoryFrozen`.
  *
  * @since 0.1.0
  * @category operations
  */
 export const write = (memfd: Memfd, offset: number, bytes: Uint8Array): Effect.Effect<void, LiveUpdateError> =>
-  attempt("memfd.write", () => {
-    let written = 0
-    while (written < bytes.length)
-      written += Fs.writeSync(memfd.fd, bytes, written, bytes.length - written, offset + written)
+  Effect.iterate(0, {
+    while: (written) => written < bytes.length,
+    body: (written) =>
+      Effect.map(
+        Fd.call("memfd.write", kind, (kernel) => kernel.write(memfd.fd, bytes.subarray(written), offset + written)),
+        (count) => written + count
+      )
   })

@@ -5,8 +5,8 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Managed, Owned, Retrievable } from "./Handle.ts"
-import type { LiveUpdateError } from "./LiveUpdateError.ts"
+import type { Kind, Managed, Owned, Retrievable } from "./Handle.ts"
+import type { LiveUpdateError, NotOfThisSession } from "./LiveUpdateError.ts"
 import type { Token } from "./Token.ts"
 
 /**
@@ -24,7 +24,8 @@ export interface OutgoingSession {
    * stay writable until the jump, so guest RAM can be preserved while the guest runs. The cost grows with the number of
    * folios (about 5 µs each for 4 KiB folios under emulation), and is paid on another thread.
    *
-   * Fails with `AlreadyPreserved`, `TokenInUse`, `NoHandler`, `PreserveRefused`, `LimitReached`.
+   * Fails with `AlreadyPreserved`, `ManagedUntilFinish`, `TokenInUse`, `NoHandler`, `NotPreservable`, `PreserveRefused`,
+   * `LimitReached`.
    */
   readonly preserve: (file: Owned, token: Token) => Effect.Effect<void, LiveUpdateError>
 }
@@ -53,5 +54,20 @@ export interface IncomingSession {
    * Ends the handover: files that were retrieved become ordinary, those that were not are freed. Fails with
    * `FinishRefused`, and then nothing was finished.
    */
-  readonly finish: Effect.Effect<void, LiveUpdateError>
+  readonly finish: Effect.Effect<Finished, LiveUpdateError>
+}
+
+/**
+ * The proof that a session is finished.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Finished {
+  readonly session: string
+  /**
+   * The same descriptor as a handle that this process decides about: it may be preserved again, resized, closed. It lives as
+   * long as the scope that it was retrieved in. Fails with `NotOfThisSession`.
+   */
+  readonly own: <K extends Kind>(handle: Managed<K>) => Effect.Effect<Owned<K>, NotOfThisSession>
 }

@@ -49,7 +49,7 @@ describe("Custody", () => {
           )
           assert.isDefined(fd)
           assert.include(readlinkSync(`/proc/self/fd/${fd}`), "memfd:held")
-          const content = yield* Memfd.read({ kind: "memfd", custody: "managed", fd: fd ?? -1 }, 0, 10)
+          const content = yield* Memfd.read({ kind: "memfd", custody: "owned", fd: fd ?? -1 }, 0, 10)
           assert.strictEqual(content.toString(), "still here")
         })
       )

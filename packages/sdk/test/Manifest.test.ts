@@ -66,7 +66,7 @@ describe("Manifest", () => {
       assert.deepStrictEqual(yield* Manifest.read(Payload, memfd), value)
       assert.deepStrictEqual(yield* Memfd.getSeals(memfd), ["seal", "shrink", "grow", "write"])
       const error = yield* Effect.flip(Memfd.write(memfd, 0, Buffer.from("x")))
-      assert.strictEqual(error._tag, "PermissionDenied")
+      assert.strictEqual(error._tag, "MemoryFrozen")
     })
   )
 })

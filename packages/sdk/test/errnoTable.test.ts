@@ -44,6 +44,7 @@ describe("errno table", () => {
         const error = fromErrno(operation, -errno, { session: "s", token: 7n, path: "/p" })
         assert.strictEqual(decode(JSON.parse(JSON.stringify(encode(error))))._tag, error._tag)
         assert.match(error.message, /\w+.*\. \w/)
+        assert.isTrue(error.message.endsWith(error.next))
       }
   })
 })

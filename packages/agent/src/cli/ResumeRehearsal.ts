@@ -59,14 +59,14 @@ const kernel = (directory: string) =>
     const session = (name: string): IncomingSession => ({
       direction: "incoming",
       name,
-      finish: Effect.void,
+      finish: Effect.succeed({ session: name, own: () => Effect.dieMessage("a rehearsal owns nothing") }),
       retrieve: (kind, token) =>
         Effect.acquireRelease(
           Effect.sync(() => {
             const file = Path.join(directory, `${name}-${token}`)
             const content = token === Token.manifest ? contents.get(name) : undefined
             Fs.writeFileSync(file, content === undefined ? "" : Either.getOrThrow(content))
-            return kind.manage(Fs.openSync(file, "r"))
+            return kind.manage({ fd: Fs.openSync(file, "r"), session: name, token })
           }),
           (handle) => Effect.sync(() => Fs.closeSync(handle.fd))
         )

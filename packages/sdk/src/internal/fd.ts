@@ -2,16 +2,16 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { LiveUpdateError, Operation, Subject } from "../LiveUpdateError.ts"
 import { fromErrno } from "./errnoTable.ts"
-import * as libc from "./libc.ts"
+import { type FileStatus, Kernel, type SystemCalls } from "./Kernel.ts"
 
 /** A system call that answers a value or a negated errno. */
 export const call = (
   operation: Operation,
   subject: Subject,
-  run: () => number
+  run: (kernel: SystemCalls) => number
 ): Effect.Effect<number, LiveUpdateError> =>
-  Effect.suspend(() => {
-    const answer = run()
+  Effect.flatMap(Kernel, (kernel) => {
+    const answer = run(kernel)
     return answer < 0 ? Effect.fail(fromErrno(operation, answer, subject)) : Effect.succeed(answer)
   })
 
@@ -19,15 +19,35 @@ export const call = (
 export const callAsync = (
   operation: Operation,
   subject: Subject,
-  run: () => Promise<number>
+  run: (kernel: SystemCalls) => Promise<number>
 ): Effect.Effect<number, LiveUpdateError> =>
-  Effect.uninterruptible(
-    Effect.flatMap(Effect.promise(run), (answer) =>
+  Kernel.pipe(
+    Effect.flatMap((kernel) => Effect.promise(() => run(kernel))),
+    Effect.flatMap((answer) =>
       answer < 0 ? Effect.fail(fromErrno(operation, answer, subject)) : Effect.succeed(answer)
-    )
+    ),
+    Effect.uninterruptible
   )
 
-export const close = (fd: number): Effect.Effect<void> => Effect.sync(() => void libc.close(fd))
+/** A call that answers something else than a number when it succeeds. */
+export const ask = <A>(
+  operation: Operation,
+  subject: Subject,
+  run: (kernel: SystemCalls) => A | number
+): Effect.Effect<A, LiveUpdateError> =>
+  Effect.flatMap(Kernel, (kernel) => {
+    const answer = run(kernel)
+    return typeof answer === "number" ? Effect.fail(fromErrno(operation, answer, subject)) : Effect.succeed(answer)
+  })
+
+/** Size, links and identity of an open file. */
+export const status = (
+  operation: Operation,
+  subject: Subject,
+  fd: number
+): Effect.Effect<FileStatus, LiveUpdateError> => ask<FileStatus>(operation, subject, (kernel) => kernel.status(fd))
+
+export const close = (fd: number): Effect.Effect<void> => Effect.map(Kernel, (kernel) => void kernel.close(fd))
 
 /** The only way in which a file descriptor comes into being: with its end. */
 export const scoped = <E, R>(
@@ -37,4 +57,16 @@ export const scoped = <E, R>(
 
 /** A regular open with O_CLOEXEC. */
 export const openFile = (path: string, flags: number, operation: Operation = "file.open") =>
-  scoped(call(operation, { path }, () => libc.openFile(path, flags)))
+  scoped(call(operation, { path }, (kernel) => kernel.openFile(path, flags)))
+
+/** A duplicate of a descriptor that another process holds (pidfd_getfd(2), needs ptrace rights over it). */
+export const adopt = (operation: Operation, subject: Subject, from: { readonly pid: number; readonly fd: number }) =>
+  scoped(
+    Effect.scoped(
+      Effect.gen(function* () {
+        const where = { ...subject, path: `/proc/${from.pid}/fd/${from.fd}` }
+        const pidfd = yield* scoped(call(operation, where, (kernel) => kernel.pidfdOpen(from.pid)))
+        return yield* call(operation, where, (kernel) => kernel.pidfdGetfd(pidfd, from.fd))
+      })
+    )
+  )

@@ -5,9 +5,10 @@
  * in this file: a wrong signature or a wrong argument aborts the whole process, `errnoCode` is stale unless the value is
  * -1, and Buffers given to an asynchronous call are not kept alive by ffi-rs.
  */
-import { readFileSync } from "node:fs"
+import * as Fs from "node:fs"
 import { isMainThread } from "node:worker_threads"
 import { DataType, load, open } from "ffi-rs"
+import type { FileStatus, SystemCalls } from "./Kernel.ts"
 
 const library = "liveupdate-libc"
 
@@ -38,8 +39,14 @@ const makeTable = () => {
     open: signature("open", [Str, I32, U32], I32),
     close: signature("close", [I32], I32, false),
     ioctl: signature("ioctl", [I32, U64, U8Array], I32),
+    ioctlNumber: signature("ioctl", [I32, U64, I64], I32),
     fcntl: signature("fcntl", [I32, I32, I64], I32),
     flock: signature("flock", [I32, I32], I32, false),
+    ftruncate: signature("ftruncate", [I32, I64], I32),
+    fallocate: signature("fallocate", [I32, I32, I64, I64], I32),
+    mmap: signature("mmap", [I64, U64, I32, I32, I32, I64], I64),
+    madvise: signature("madvise", [I64, U64, I32], I32),
+    munmap: signature("munmap", [I64, U64], I32),
     memfdCreate: signature("memfd_create", [Str, U32], I32),
     reboot: signature("reboot", [I32], I32, false),
     syscall: signature("syscall", [I64, I64, I64, I64, I64, I64, I64], I64),
@@ -48,6 +55,7 @@ const makeTable = () => {
 }
 
 const EINTR = 4
+const EINVAL = 22
 
 let table: ReturnType<typeof makeTable> | undefined
 const ensureOpen = (): ReturnType<typeof makeTable> => {
@@ -64,7 +72,7 @@ const ensureOpen = (): ReturnType<typeof makeTable> => {
  * own: the process crashes. A second reference to the shared object keeps it mapped.
  */
 const pinAddon = (): void => {
-  const addon = /(\/\S*ffi-rs\S*\.node)$/m.exec(readFileSync("/proc/self/maps", "utf8"))?.[1]
+  const addon = /(\/\S*ffi-rs\S*\.node)$/m.exec(Fs.readFileSync("/proc/self/maps", "utf8"))?.[1]
   if (addon !== undefined) open({ library: "liveupdate-ffi-rs", path: addon })
 }
 
@@ -125,50 +133,83 @@ const callAsync = async (name: Name, args: ReadonlyArray<unknown>): Promise<numb
   }
 }
 
-// x86-64 and arm64 share the numbers of everything newer than 2018; kexec_file_load is older.
+// x86-64 and arm64 share the numbers of everything newer than 2018; these two are older.
+const SYS_kexec_file_load = process.arch === "arm64" ? 294 : 320
+const SYS_kcmp = process.arch === "arm64" ? 272 : 312
 const SYS_pidfd_open = 434
 const SYS_pidfd_getfd = 438
-const SYS_kexec_file_load = process.arch === "arm64" ? 294 : 320
 
-export const O_RDWR = 0o2
-export const O_CREAT = 0o100
-export const O_CLOEXEC = 0o2000000
+// include/uapi/linux/fcntl.h, include/uapi/linux/kcmp.h, include/uapi/asm-generic/fcntl.h
+const F_DUPFD_CLOEXEC = 1030
+const KCMP_FILE = 0
+const O_CLOEXEC = 0o2000000
 
-export const openFile = (path: string, flags: number): number => call("open", [path, flags | O_CLOEXEC, 0o600])
-export const close = (fd: number): number => call("close", [fd])
+const isErrno = (error: unknown): error is { readonly errno: number } =>
+  typeof error === "object" && error !== null && "errno" in error && typeof error.errno === "number"
 
-/** For descriptors whose end is work: closing an outgoing session gives back every page that it preserved. */
-export const closeAsync = (fd: number): Promise<number> => callAsync("close", [fd])
+const isSize = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 0
 
-/** `argument` is read and written by the kernel in place. */
-export const ioctl = (fd: number, request: number, argument: Buffer): number => call("ioctl", [fd, request, argument])
-
-/** The same on a thread of libuv's pool: for requests whose cost grows with the file (preserve, retrieve, finish). */
-export const ioctlAsync = (fd: number, request: number, argument: Buffer): Promise<number> =>
-  callAsync("ioctl", [fd, request, argument])
-
-export const fcntl = (fd: number, command: number, argument: number): number => call("fcntl", [fd, command, argument])
-
-export const LOCK_EX = 2
-export const LOCK_NB = 4
-export const flock = (fd: number, operation: number): number => call("flock", [fd, operation])
-
-export const memfdCreate = (name: string, flags: number): number => call("memfdCreate", [name, flags])
-
-export const pidfdOpen = (pid: number): number => call("syscall", [SYS_pidfd_open, pid, 0, 0, 0, 0, 0])
-export const pidfdGetfd = (pidfd: number, fd: number): number =>
-  call("syscall", [SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0])
-
-/** Blocks for as long as the kernel reads, checks and lays out the image, so it runs on the pool. */
-export const kexecFileLoad = (
-  kernelFd: number,
-  initrdFd: number,
-  commandLine: string,
-  flags: number
-): Promise<number> => {
-  const line = Buffer.from(`${commandLine}\0`, "utf8")
-  return callAsync("kexecFileLoad", [SYS_kexec_file_load, kernelFd, initrdFd, line.length, line, flags, 0])
+/** Node's own calls throw `errno`, negated like ours, and cost a fifth of a call through ffi-rs. */
+const answerOf = <A>(run: () => A): A | number => {
+  try {
+    return run()
+  } catch (error) {
+    if (isErrno(error)) return error.errno
+    throw error
+  }
 }
 
-/** Returns only if the kernel refused. */
-export const reboot = (command: number): number => call("reboot", [command])
+// include/uapi/asm-generic/mman-common.h
+const PROT_READ_WRITE = 3
+const MAP_SHARED = 1
+
+/** All advice goes to one mapping, which is gone again afterwards: what stays are the pages that it brought into being. */
+const adviseMapping = async (fd: number, length: number, advice: ReadonlyArray<number>): Promise<number> => {
+  const address = call("mmap", [0, length, PROT_READ_WRITE, MAP_SHARED, fd, 0])
+  if (address < 0) return address
+  try {
+    for (const one of advice) {
+      const answer = await callAsync("madvise", [address, length, one])
+      if (answer < 0) return answer
+    }
+    return 0
+  } finally {
+    call("munmap", [address, length])
+  }
+}
+
+/** The running kernel. */
+export const systemCalls: SystemCalls = {
+  openFile: (path, flags) => call("open", [path, flags | O_CLOEXEC, 0o600]),
+  close: (fd) => call("close", [fd]),
+  closeAsync: (fd) => callAsync("close", [fd]),
+  dup: (fd) => call("fcntl", [fd, F_DUPFD_CLOEXEC, 0]),
+  ioctl: (fd, request, argument) => call("ioctl", [fd, request, argument]),
+  ioctlAsync: (fd, request, argument) => callAsync("ioctl", [fd, request, argument]),
+  ioctlNumber: (fd, request, argument) => call("ioctlNumber", [fd, request, argument]),
+  fcntl: (fd, command, argument) => call("fcntl", [fd, command, argument]),
+  flock: (fd, operation) => call("flock", [fd, operation]),
+  memfdCreate: (name, flags) => call("memfdCreate", [name, flags]),
+  // Node would take a negative size for 0.
+  ftruncate: (fd, size) => (isSize(size) ? call("ftruncate", [fd, size]) : -EINVAL),
+  fallocate: (fd, mode, offset, length) => call("fallocate", [fd, mode, offset, length]),
+  madviseFile: (fd, length, advice) => adviseMapping(fd, length, advice),
+  status: (fd) =>
+    answerOf((): FileStatus => {
+      const { dev, ino, size, nlink, blocks } = Fs.fstatSync(fd)
+      return { dev, ino, size, links: nlink, allocated: blocks * 512 }
+    }),
+  fileSystem: (fd) => answerOf(() => Fs.statfsSync(`/proc/self/fd/${fd}`).type),
+  read: (fd, bytes, position) => answerOf(() => Fs.readSync(fd, bytes, 0, bytes.length, position)),
+  write: (fd, bytes, position) => answerOf(() => Fs.writeSync(fd, bytes, 0, bytes.length, position)),
+  pidfdOpen: (pid) => call("syscall", [SYS_pidfd_open, pid, 0, 0, 0, 0, 0]),
+  pidfdGetfd: (pidfd, fd) => call("syscall", [SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0]),
+  kcmpFile: (one, other) => call("syscall", [SYS_kcmp, process.pid, process.pid, KCMP_FILE, one, other, 0]),
+  kexecFileLoad: (kernelFd, initrdFd, commandLine, flags) => {
+    const line = Buffer.from(`${commandLine}\0`, "utf8")
+    return callAsync("kexecFileLoad", [SYS_kexec_file_load, kernelFd, initrdFd, line.length, line, flags, 0])
+  },
+  kexecLoaded: () => Fs.readFileSync("/sys/kernel/kexec_loaded", "utf8").trim() === "1",
+  // The call itself returns only if the kernel refused.
+  reboot: (command) => Promise.resolve(call("reboot", [command]))
+}

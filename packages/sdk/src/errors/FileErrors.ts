@@ -1,0 +1,281 @@
+/**
+ * Answers about a file: preserving it, bringing it back, using it meanwhile.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { origin, sentence } from "./Origin.ts"
+
+/**
+ * Which session holds a file, and under which token.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Holder = Schema.Struct({ session: Schema.String, token: Schema.BigInt })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Holder = typeof Holder.Type
+
+/**
+ * The file is preserved already, in this session or in another: a file can be preserved only once
+ * (`luo_preserve_file` in `kernel/liveupdate/luo_file.c`). For a memfd the identity is the inode, so two descriptors of one
+ * memfd are the same file; for other kinds it is the open file.
+ *
+ * The kernel says EBUSY and no more. `holder` is there whenever this process preserved the file itself; without it the file
+ * may also be one that another process retrieved and whose session isn't finished.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AlreadyPreserved extends Schema.TaggedError<AlreadyPreserved>()("AlreadyPreserved", {
+  ...origin,
+  holder: Schema.optionalWith(Holder, { exact: true })
+}) {
+  get next(): string {
+    return this.holder === undefined
+      ? "Find the process that preserved it, or that retrieved it and has yet to finish its session; a file can be preserved once"
+      : "Preserve a file once; closing the session that holds it gives it back"
+  }
+  override get message(): string {
+    if (this.holder === undefined)
+      return sentence(this, "The file is preserved already, or was retrieved and its session is not finished")
+    const where = this.holder.session === this.session ? "in this session" : `in session "${this.holder.session}"`
+    return sentence(this, `The file is preserved already, ${where} at token ${this.holder.token}`)
+  }
+}
+
+/**
+ * The file came out of an incoming session that isn't finished: until then it stays managed and can't be preserved again
+ * (`luo_retrieve_file` enters it into `luo_preserved_files`, `luo_file_finish` takes it out; `kernel/liveupdate/luo_file.c`).
+ * The same EBUSY as `AlreadyPreserved`; this process, or the manifest of a session that it holds, knows the difference.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ManagedUntilFinish extends Schema.TaggedError<ManagedUntilFinish>()("ManagedUntilFinish", {
+  ...origin,
+  holder: Holder
+}) {
+  get next(): string {
+    return `Finish session "${this.holder.session}" first`
+  }
+  override get message(): string {
+    return sentence(
+      this,
+      `The file was retrieved from session "${this.holder.session}" at token ${this.holder.token}, which is not finished`
+    )
+  }
+}
+
+/**
+ * The token names another file of this session.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TokenInUse extends Schema.TaggedError<TokenInUse>()("TokenInUse", origin) {
+  get next(): string {
+    return "Give every file a token of its own"
+  }
+  override get message(): string {
+    return sentence(this, "The token names another file of this session")
+  }
+}
+
+/**
+ * The session holds no file at this token.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TokenNotFound extends Schema.TaggedError<TokenNotFound>()("TokenNotFound", origin) {
+  get next(): string {
+    return "Read the tokens from the manifest"
+  }
+  override get message(): string {
+    return sentence(this, "The session holds no file at this token")
+  }
+}
+
+/** What would have to be in the kernel for it to preserve a kind of file, as far as it is known. */
+const broughtBy: Readonly<Record<string, string>> = {
+  memfd:
+    "CONFIG_LIVEUPDATE_MEMFD (mm/memfd_luo.c, in mainline since 6.19) preserves memfds that aren't hugetlb and have no name in a file system",
+  vfio: "It takes the proposed vfio-pci handler (vfio-pci-v1), which mainline 7.3 doesn't have",
+  iommufd: "It takes the proposed iommufd handler (iommufd-v1), which mainline 7.3 doesn't have",
+  guest_memfd: "It takes the proposed guest_memfd handler (guest_memfd_luo_v1), which mainline 7.3 doesn't have",
+  kvm_vm: "It takes the proposed KVM handlers (kvm_vm_luo_v1, kvm_vcpu_luo_v1), which mainline 7.3 doesn't have"
+}
+
+/**
+ * This kernel has no handler that could preserve this kind of file; the message names the kernel work that brings it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NoHandler extends Schema.TaggedError<NoHandler>()("NoHandler", origin) {
+  get next(): string {
+    return (
+      broughtBy[this.kind ?? ""] ??
+      "Linux 7.3 preserves memfds (not hugetlb); other kinds take a kernel that carries their handler"
+    )
+  }
+  override get message(): string {
+    return sentence(this, "This kernel has no live update handler for this kind of file")
+  }
+}
+
+/**
+ * The handler for this kind of file refused to preserve this one. Where `check` finds the reason, it is `NotPreservable`
+ * instead.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PreserveRefused extends Schema.TaggedError<PreserveRefused>()("PreserveRefused", origin) {
+  get next(): string {
+    return "Read the kernel log for the handler's reason"
+  }
+  override get message(): string {
+    return sentence(this, "The kernel refused to preserve this file")
+  }
+}
+
+/** Why a file can't be preserved, and what to do about it. */
+const reasons = {
+  hugetlb: [
+    "it is made of hugetlb pages",
+    "Create it without MFD_HUGETLB; ask for huge folios instead (Memfd.create, hugePages)"
+  ],
+  linked: ["it has a name in a file system", "Use a memfd, or unlink the file"],
+  "not-memory": ["it is no shared memory", "Preserve memfds; other files have a kind of their own"],
+  "unknown-seals": ["it carries seals that the handler doesn't know", "Create it with known seals only"],
+  "exec-sealed": [
+    "it carries F_SEAL_EXEC without F_SEAL_WRITE and would come back read-only",
+    "Create it with MFD_EXEC instead of MFD_NOEXEC_SEAL, and see sysctl vm.memfd_noexec"
+  ],
+  "too-large": ["it has 2^32 pages or more", "Split it"]
+} as const
+
+/**
+ * Why `check` says that a file can't be preserved as it is.
+ *
+ * - `hugetlb`: a hugetlb file is no shmem file, the memfd handler doesn't take it (`memfd_luo_can_preserve`).
+ * - `linked`: only files without a name count (`i_nlink`, same place).
+ * - `not-memory`: neither.
+ * - `unknown-seals`: EOPNOTSUPP from `memfd_luo_preserve`.
+ * - `exec-sealed`: the kernel would accept it and bring it back sealed against writing: `memfd_luo_retrieve` adds the seals to
+ *   a new file whose mode has execute bits, where F_SEAL_EXEC implies the others (`memfd_add_seals` in `mm/memfd.c`). A
+ *   guest's RAM would come back read-only, after the jump, when nothing can be undone. So it is refused before.
+ * - `too-large`: EFBIG from `memfd_luo_preserve`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Reason = Schema.Literal("hugetlb", "linked", "not-memory", "unknown-seals", "exec-sealed", "too-large")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * The file can't be preserved as it is, for these reasons: found by the SDK, before the kernel was asked or to explain its
+ * refusal.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotPreservable extends Schema.TaggedError<NotPreservable>()("NotPreservable", {
+  ...origin,
+  reasons: Schema.NonEmptyArray(Reason)
+}) {
+  get next(): string {
+    return this.reasons.map((reason) => reasons[reason][1]).join(". ")
+  }
+  override get message(): string {
+    return sentence(this, `The file can't be preserved: ${this.reasons.map((reason) => reasons[reason][0]).join("; ")}`)
+  }
+}
+
+/**
+ * The memfd can't be changed like that: its size is frozen while it is preserved (`shmem_freeze` in `mm/shmem.c`), or a seal
+ * forbids it. Its pages stay writable while it is preserved.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MemoryFrozen extends Schema.TaggedError<MemoryFrozen>()("MemoryFrozen", origin) {
+  get next(): string {
+    return "Change it before it is preserved, or after its session was closed or finished; a seal is for ever"
+  }
+  override get message(): string {
+    return sentence(this, "The memory can't be changed like that: it is preserved, or sealed")
+  }
+}
+
+/**
+ * Not a size in bytes.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidSize extends Schema.TaggedError<InvalidSize>()("InvalidSize", origin) {
+  get next(): string {
+    return "Give a whole number of bytes from 0 to 2^53-1"
+  }
+  override get message(): string {
+    return sentence(this, "Not a size in bytes")
+  }
+}
+
+/**
+ * A handle was given to a session that it didn't come from.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotOfThisSession extends Schema.TaggedError<NotOfThisSession>()("NotOfThisSession", origin) {
+  get next(): string {
+    return "Ask the session that it was retrieved from"
+  }
+  override get message(): string {
+    return sentence(this, "The handle was not retrieved from this session")
+  }
+}
+
+/**
+ * The handler could not bring the file back. The answer is sticky: the same token gives the same errno until the session
+ * is finished.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RetrieveFailed extends Schema.TaggedError<RetrieveFailed>()("RetrieveFailed", origin) {
+  get next(): string {
+    return "Read the kernel log; do not finish the session while other files are wanted"
+  }
+  override get message(): string {
+    return sentence(this, "The kernel could not bring the file back")
+  }
+}
+
+/**
+ * The file or process isn't there.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", origin) {
+  get next(): string {
+    return "Check the name"
+  }
+  override get message(): string {
+    return sentence(this, "It does not exist")
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * What every error of the family says: which request was refused, with which errno, about what, and what to do next.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * What was asked of the kernel when it refused.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Operation = Schema.Literal(
+  "device.open",
+  "session.create",
+  "session.retrieve",
+  "session.preserve",
+  "session.retrieveFile",
+  "session.finish",
+  "session.name",
+  "memfd.create",
+  "memfd.resize",
+  "memfd.seal",
+  "memfd.adopt",
+  "memfd.stat",
+  "memfd.read",
+  "memfd.write",
+  "memfd.populate",
+  "iommufd.open",
+  "iommufd.adopt",
+  "iommufd.allocate",
+  "iommufd.map",
+  "iommufd.unmap",
+  "iommufd.mark",
+  "vfio.find",
+  "vfio.open",
+  "vfio.adopt",
+  "vfio.bind",
+  "vfio.attach",
+  "kvm.open",
+  "kvm.create",
+  "kvm.adopt",
+  "kvm.createGuestMemfd",
+  "file.open",
+  "host.lock",
+  "kexec.load",
+  "kexec.unload",
+  "kexec.jump"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Operation = typeof Operation.Type
+
+/**
+ * Where an operation was and what it was about; only what applies is present.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Subject {
+  readonly session?: string
+  readonly token?: bigint
+  /** The kind of file: `memfd`, `vfio`, … */
+  readonly kind?: string
+  readonly path?: string
+}
+
+/**
+ * The fields of every member of the family. `errno` is the kernel's name for it (`EBUSY`), or `none` when the SDK refused
+ * before it asked the kernel.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const origin = {
+  operation: Operation,
+  errno: Schema.String,
+  session: Schema.optionalWith(Schema.String, { exact: true }),
+  token: Schema.optionalWith(Schema.BigInt, { exact: true }),
+  kind: Schema.optionalWith(Schema.String, { exact: true }),
+  path: Schema.optionalWith(Schema.String, { exact: true })
+}
+
+const place = (e: Subject): string =>
+  [
+    e.session === undefined ? undefined : `session "${e.session}"`,
+    e.token === undefined ? undefined : `token ${e.token}`,
+    e.kind,
+    e.path
+  ]
+    .filter((part) => part !== undefined)
+    .join(", ")
+
+/**
+ * One line: what happened, where, the kernel's own word, the next step.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const sentence = (
+  e: Subject & { readonly operation: string; readonly errno: string; readonly next: string },
+  what: string
+): string => {
+  const where = place(e)
+  return `${what}${where === "" ? "" : ` (${where})`} [${e.operation}: ${e.errno}]. ${e.next}`
+}

@@ -1,0 +1,85 @@
+/**
+ * Answers about a session: its name, its life, its end.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { origin, sentence } from "./Origin.ts"
+
+/**
+ * An outgoing session of this name exists.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionExists extends Schema.TaggedError<SessionExists>()("SessionExists", origin) {
+  get next(): string {
+    return "Choose another name, or let its owner close it"
+  }
+  override get message(): string {
+    return sentence(this, "A session of this name exists")
+  }
+}
+
+/**
+ * No session of this name was handed over by the previous kernel.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", origin) {
+  get next(): string {
+    return "Nothing is there to retrieve"
+  }
+  override get message(): string {
+    return sentence(this, "The previous kernel handed over no session of this name")
+  }
+}
+
+/**
+ * The session was retrieved before; whoever did it holds the only way to it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionAlreadyRetrieved extends Schema.TaggedError<SessionAlreadyRetrieved>()(
+  "SessionAlreadyRetrieved",
+  origin
+) {
+  get next(): string {
+    return "Ask the process that holds it; a session that was closed unfinished can't be retrieved again"
+  }
+  override get message(): string {
+    return sentence(this, "The session was retrieved before in this boot")
+  }
+}
+
+/**
+ * The name is empty, longer than 63 bytes of UTF-8, or holds a NUL.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidSessionName extends Schema.TaggedError<InvalidSessionName>()("InvalidSessionName", origin) {
+  get next(): string {
+    return "Use 1 to 63 bytes of UTF-8 without NUL"
+  }
+  override get message(): string {
+    return sentence(this, "Not a session name")
+  }
+}
+
+/**
+ * A file of the session can't be finished yet; nothing was finished and it may be tried again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class FinishRefused extends Schema.TaggedError<FinishRefused>()("FinishRefused", origin) {
+  get next(): string {
+    return "Complete what its kind asks for (a VFIO device must be bound to its iommufd), then finish again"
+  }
+  override get message(): string {
+    return sentence(this, "A file of the session can't be finished yet, so none was")
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Every system call that the SDK makes, behind one reference: by default the running kernel, or else a model of its rules.
+ *
+ * All calls answer as the kernel does inside: a value `>= 0`, or the negated errno.
+ */
+import * as Context from "effect/Context"
+import * as libc from "./libc.ts"
+
+/** What `fstat` says, as far as it matters here. */
+export interface FileStatus {
+  readonly dev: number
+  readonly ino: number
+  /** Bytes. */
+  readonly size: number
+  readonly links: number
+  /** Bytes of memory that are really there. */
+  readonly allocated: number
+}
+
+export interface SystemCalls {
+  /** With O_CLOEXEC; mode 0600 when it creates. */
+  readonly openFile: (path: string, flags: number) => number
+  readonly close: (fd: number) => number
+  /** For descriptors whose end is work: closing an outgoing session gives back every page that it preserved. */
+  readonly closeAsync: (fd: number) => Promise<number>
+  /** Another descriptor of the same open file, close-on-exec. */
+  readonly dup: (fd: number) => number
+  /** `argument` is read and written by the kernel in place. */
+  readonly ioctl: (fd: number, request: number, argument: Buffer) => number
+  /** The same on a thread of libuv's pool: for requests whose cost grows with the file (preserve, retrieve, finish). */
+  readonly ioctlAsync: (fd: number, request: number, argument: Buffer) => Promise<number>
+  /** For requests whose argument is a number and no address. */
+  readonly ioctlNumber: (fd: number, request: number, argument: number) => number
+  readonly fcntl: (fd: number, command: number, argument: number) => number
+  readonly flock: (fd: number, operation: number) => number
+  readonly memfdCreate: (name: string, flags: number) => number
+  /** EINVAL for what is no whole number of bytes. */
+  readonly ftruncate: (fd: number, size: number) => number
+  readonly fallocate: (fd: number, mode: number, offset: number, length: number) => number
+  /** `madvise`, once for each advice, on a shared mapping of a file's first `length` bytes that lasts as long as the call. */
+  readonly madviseFile: (fd: number, length: number, advice: ReadonlyArray<number>) => Promise<number>
+  readonly status: (fd: number) => FileStatus | number
+  /** The magic number of the file system that a file lives in (include/uapi/linux/magic.h). */
+  readonly fileSystem: (fd: number) => number
+  /** At most `bytes.length` bytes from `position`. */
+  readonly read: (fd: number, bytes: Uint8Array, position: number) => number
+  readonly write: (fd: number, bytes: Uint8Array, position: number) => number
+  readonly pidfdOpen: (pid: number) => number
+  readonly pidfdGetfd: (pidfd: number, fd: number) => number
+  /** 0 when two descriptors of this process name one open file, a positive number when they don't (kcmp(2)). */
+  readonly kcmpFile: (one: number, other: number) => number
+  /** Blocks for as long as the kernel reads, checks and lays out the image, so it runs on the pool. */
+  readonly kexecFileLoad: (kernelFd: number, initrdFd: number, commandLine: string, flags: number) => Promise<number>
+  /** /sys/kernel/kexec_loaded */
+  readonly kexecLoaded: () => boolean
+  /** Settles only if the kernel refused. */
+  readonly reboot: (command: number) => Promise<number>
+}
+
+export class Kernel extends Context.Reference<Kernel>()("@liveupdate/sdk/internal/Kernel", {
+  defaultValue: (): SystemCalls => libc.systemCalls
+}) {}
+
+// include/uapi/asm-generic/fcntl.h
+export const O_RDONLY = 0
+export const O_RDWR = 0o2
+export const O_CREAT = 0o100
+export const LOCK_EX = 2
+export const LOCK_NB = 4

@@ -1,0 +1,71 @@
+import type { Handle } from "../Handle.ts"
+import type { Holder } from "../LiveUpdateError.ts"
+import type { FileStatus, SystemCalls } from "./Kernel.ts"
+
+/** A file that this process has preserved, or retrieved from a session that isn't finished. */
+export interface Entry {
+  readonly holder: Holder
+  readonly direction: "outgoing" | "incoming"
+}
+
+interface OpenFile extends Entry {
+  /** A duplicate of our own, as the caller's descriptor may be closed while the kernel holds the file. */
+  readonly fd: number
+}
+
+/**
+ * What the kernel knows but doesn't tell with EBUSY: which session holds a file. And the guard that kernels before 7.1 lack:
+ * there a file could be preserved twice, and the second handover of its pages would be a corruption.
+ *
+ * The identity is the kernel's own (`get_id` in `kernel/liveupdate/luo_file.c`): a memfd is its inode, which can't be reused
+ * while it is preserved; everything else is its open file, which only kcmp(2) can compare.
+ */
+export interface PreservedFiles {
+  readonly find: (kernel: SystemCalls, file: Handle, status: FileStatus) => Entry | undefined
+  readonly add: (kernel: SystemCalls, file: Handle, status: FileStatus, entry: Entry) => void
+  /** When the preserve failed after all. */
+  readonly remove: (kernel: SystemCalls, file: Handle, status: FileStatus) => void
+  readonly forget: (kernel: SystemCalls, session: string, direction: Entry["direction"]) => void
+}
+
+const inode = (status: FileStatus): string => `${status.dev}:${status.ino}`
+
+export const make = (): PreservedFiles => {
+  const inodes = new Map<string, Entry>()
+  const openFiles = new Set<OpenFile>()
+
+  const findOpen = (kernel: SystemCalls, fd: number): OpenFile | undefined => {
+    for (const entry of openFiles) if (kernel.kcmpFile(fd, entry.fd) === 0) return entry
+    return undefined
+  }
+  const drop = (kernel: SystemCalls, entry: OpenFile) => {
+    openFiles.delete(entry)
+    kernel.close(entry.fd)
+  }
+
+  return {
+    find: (kernel, file, status) => (file.kind === "memfd" ? inodes.get(inode(status)) : findOpen(kernel, file.fd)),
+    add: (kernel, file, status, entry) => {
+      if (file.kind === "memfd") {
+        inodes.set(inode(status), entry)
+        return
+      }
+      const fd = kernel.dup(file.fd)
+      if (fd >= 0) openFiles.add({ ...entry, fd })
+    },
+    remove: (kernel, file, status) => {
+      if (file.kind === "memfd") {
+        inodes.delete(inode(status))
+        return
+      }
+      const entry = findOpen(kernel, file.fd)
+      if (entry !== undefined) drop(kernel, entry)
+    },
+    forget: (kernel, session, direction) => {
+      for (const [key, entry] of inodes)
+        if (entry.holder.session === session && entry.direction === direction) inodes.delete(key)
+      for (const entry of openFiles)
+        if (entry.holder.session === session && entry.direction === direction) drop(kernel, entry)
+    }
+  }
+}

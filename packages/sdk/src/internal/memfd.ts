@@ -1,0 +1,64 @@
+import * as Effect from "effect/Effect"
+import { type LiveUpdateError, NotPreservable, type Operation, type Reason, type Subject } from "../LiveUpdateError.ts"
+import * as Fd from "./fd.ts"
+
+// include/uapi/linux/fcntl.h, include/uapi/linux/magic.h
+const F_GET_SEALS = 1034
+const TMPFS_MAGIC = 0x01021994
+const HUGETLBFS_MAGIC = 0x958458f6
+
+/** include/uapi/linux/fcntl.h; the memfd handler knows all of these (MEMFD_LUO_ALL_SEALS in include/linux/kho/abi/memfd.h). */
+export const seals = {
+  seal: 0x1,
+  shrink: 0x2,
+  grow: 0x4,
+  write: 0x8,
+  "future-write": 0x10,
+  exec: 0x20
+} as const
+
+const known = Object.values(seals).reduce((bits, seal) => bits | seal, 0)
+
+/** `memfd_luo_preserve` (mm/memfd_luo.c) counts pages in 32 bits. */
+const BYTES_MAX = (2 ** 32 - 1) * 4096
+
+export const sealBits = (operation: Operation, subject: Subject, fd: number) =>
+  Fd.call(operation, subject, (kernel) => kernel.fcntl(fd, F_GET_SEALS, 0))
+
+const isExecSealed = (bits: number): boolean => (bits & seals.exec) !== 0 && (bits & seals.write) === 0
+
+/** Why the kernel would not preserve it, or not bring it back as it is. */
+const reasons = Effect.fnUntraced(function* (
+  subject: Subject,
+  fd: number
+): Effect.fn.Return<ReadonlyArray<Reason>, LiveUpdateError> {
+  const fileSystem = yield* Fd.call("memfd.stat", subject, (kernel) => kernel.fileSystem(fd))
+  if (fileSystem === HUGETLBFS_MAGIC) return ["hugetlb"]
+  if (fileSystem !== TMPFS_MAGIC) return ["not-memory"]
+  const { links, size } = yield* Fd.status("memfd.stat", subject, fd)
+  const bits = yield* sealBits("memfd.stat", subject, fd)
+  return [
+    ...(links > 0 ? (["linked"] as const) : []),
+    ...(size > BYTES_MAX ? (["too-large"] as const) : []),
+    ...((bits & ~known) === 0 ? [] : (["unknown-seals"] as const)),
+    ...(isExecSealed(bits) ? (["exec-sealed"] as const) : [])
+  ]
+})
+
+/** Fails with `NotPreservable` when there is a reason; `errno` is what the kernel said, if it was asked. */
+export const check = (subject: Subject, fd: number, errno = "none"): Effect.Effect<void, LiveUpdateError> =>
+  Effect.flatMap(reasons(subject, fd), ([first, ...rest]) =>
+    first === undefined
+      ? Effect.void
+      : Effect.fail(new NotPreservable({ ...subject, operation: "session.preserve", errno, reasons: [first, ...rest] }))
+  )
+
+/** The one reason that the kernel doesn't know: it would accept the file. Everything else may be asked of it first. */
+export const refuseExecSealed = (subject: Subject, fd: number): Effect.Effect<void, LiveUpdateError> =>
+  Effect.flatMap(sealBits("session.preserve", subject, fd), (bits) =>
+    isExecSealed(bits)
+      ? Effect.fail(
+          new NotPreservable({ ...subject, operation: "session.preserve", errno: "none", reasons: ["exec-sealed"] })
+        )
+      : Effect.void
+  )
