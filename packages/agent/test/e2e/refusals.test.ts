@@ -251,7 +251,7 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
         sameToken: { tag: "TokenInUse", errno: "EEXIST" },
         sameName: { tag: "SessionExists", errno: "EEXIST" },
         // A preserved file has the size that it had.
-        resize: { tag: "PermissionDenied", errno: "EPERM" },
+        resize: { tag: "MemoryFrozen", errno: "EPERM" },
         afterwards: "Right",
         missing: { tag: "SessionNotFound", errno: "ENOENT" }
       })
