@@ -77,7 +77,13 @@ export class KernelBuild extends Context.Tag("@liveupdate/qemu-host/KernelBuild"
   }
 >() {}
 
-const current: KernelWish = { pinned: "7.3.4", series: "7.3", major: "7" }
+/**
+ * The release that hosts run.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const current: KernelWish = { pinned: "7.3.4", series: "7.3", major: "7" }
 const older: KernelWish = { pinned: "7.2.13", series: "7.2", major: "7" }
 
 /** Lines `make` prints for this configuration; only for the progress report. */

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type * as Effect from "effect/Effect"
 import type { Token } from "./Token.ts"
 
 /**
@@ -35,7 +36,13 @@ export interface Handle<K extends Kind = Kind, C extends Custody = Custody> {
  * @since 0.1.0
  * @category models
  */
-export type Owned<K extends Kind = Kind> = Handle<K, "owned">
+export interface Owned<K extends Kind = Kind> extends Handle<K, "owned"> {
+  /**
+   * The files that have to be preserved in the same session, each before this one: the memfds that are mapped through an
+   * iommufd, the iommufd of a VFIO device, the VM of a guest_memfd. As it is when it is asked; absent, there are none.
+   */
+  readonly requires?: Effect.Effect<ReadonlyArray<Owned>>
+}
 
 /**
  * A handle that came out of an incoming session which isn't finished. Its type keeps it from being preserved, resized or

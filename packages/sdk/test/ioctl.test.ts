@@ -1,7 +1,3 @@
-import { execFileSync } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as ioctl from "../src/internal/ioctl.ts"
 
@@ -19,30 +15,5 @@ describe("ioctl codecs", () => {
     const argument = ioctl.fileArgument(5, 0xfedc_ba98_7654_3210n)
     assert.strictEqual(argument.toString("hex"), "10000000050000001032547698badcfe")
     assert.strictEqual(ioctl.returnedFd(argument), 5)
-  })
-
-  it("use the numbers that the C macro gives", () => {
-    const folder = mkdtempSync(join(tmpdir(), "liveupdate-ioctl-"))
-    try {
-      const source = join(folder, "numbers.c")
-      writeFileSync(
-        source,
-        `#include <stdio.h>
-#include <linux/ioctl.h>
-int main(void) { for (int nr = 0; nr < 2; nr++) printf("%u ", _IO(0xBA, nr)); for (int nr = 0x40; nr < 0x44; nr++) printf("%u ", _IO(0xBA, nr)); }`
-      )
-      execFileSync("cc", ["-o", join(folder, "numbers"), source])
-      const numbers = execFileSync(join(folder, "numbers"), { encoding: "utf8" }).trim().split(" ").map(Number)
-      assert.deepStrictEqual(numbers, [
-        ioctl.CREATE_SESSION,
-        ioctl.RETRIEVE_SESSION,
-        ioctl.PRESERVE_FD,
-        ioctl.RETRIEVE_FD,
-        ioctl.FINISH,
-        ioctl.GET_NAME
-      ])
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
   })
 })

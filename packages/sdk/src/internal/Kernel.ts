@@ -45,6 +45,12 @@ export interface SystemCalls {
   /** At most `bytes.length` bytes from `position`. */
   readonly read: (fd: number, bytes: Uint8Array, position: number) => number
   readonly write: (fd: number, bytes: Uint8Array, position: number) => number
+  /** What a small text file says (sysfs). */
+  readonly readFile: (path: string) => string | number
+  /** Where a symbolic link points to, as it is written there. */
+  readonly readLink: (path: string) => string | number
+  /** The names in a directory, without `.` and `..`. */
+  readonly readDirectory: (path: string) => ReadonlyArray<string> | number
   readonly pidfdOpen: (pid: number) => number
   readonly pidfdGetfd: (pidfd: number, fd: number) => number
   /** 0 when two descriptors of this process name one open file, a positive number when they don't (kcmp(2)). */
