@@ -9,8 +9,8 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
-import { Kernel, O_RDONLY } from "./internal/Kernel.ts"
-import type { LiveUpdateError } from "./LiveUpdateError.ts"
+import { Kernel, O_RDONLY, type SystemCalls } from "./internal/Kernel.ts"
+import { FreezeFailed, type LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
  * @since 0.1.0
@@ -79,9 +79,18 @@ const loadImage = (options: LoadOptions): Effect.Effect<void, LiveUpdateError> =
     })
   )
 
-const unload = Effect.flatMap(Kernel, (kernel) =>
-  Effect.promise(() => kernel.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD))
+/** A finalizer can't fail, but an image that stays loaded is somebody's surprise at the next reboot. */
+const unload = Fd.callAsync("kexec.unload", {}, (kernel) => kernel.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD)).pipe(
+  Effect.catchAll((error) => Effect.logError(error.message))
 )
+
+/** EINVAL is "no image is loaded", but a file's freeze may answer it as well: then an image is. */
+const refusedJump = (kernel: SystemCalls, answer: number): LiveUpdateError => {
+  const error = fromErrno("kexec.jump", answer)
+  return error._tag === "KexecNotLoaded" && kernel.kexecLoaded()
+    ? new FreezeFailed({ operation: error.operation, errno: error.errno })
+    : error
+}
 
 /**
  * The running kernel.
@@ -93,9 +102,11 @@ export const layer: Layer.Layer<Kexec> = Layer.succeed(Kexec, {
   load: (options) => Effect.acquireRelease(loadImage(options), () => unload).pipe(Effect.withSpan("Kexec.load")),
   isLoaded: Effect.map(Kernel, (kernel) => kernel.kexecLoaded()),
   jump: Effect.uninterruptible(
-    Kernel.pipe(
-      Effect.flatMap((kernel) => Effect.promise(() => kernel.reboot(LINUX_REBOOT_CMD_KEXEC))),
-      Effect.flatMap((answer) => Effect.fail(fromErrno("kexec.jump", answer)))
+    Effect.flatMap(Kernel, (kernel) =>
+      Effect.flatMap(
+        Effect.promise(() => kernel.reboot(LINUX_REBOOT_CMD_KEXEC)),
+        (answer) => Effect.fail(refusedJump(kernel, answer))
+      )
     )
   )
 })

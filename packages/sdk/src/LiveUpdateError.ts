@@ -31,6 +31,8 @@ export const LiveUpdateError = Schema.Union(
   Device.LimitReached,
   Device.HandleClosed,
   Device.Unsupported,
+  Device.WrongKind,
+  Device.InvalidArgument,
   Device.UnexpectedErrno,
   Session.SessionExists,
   Session.SessionNotFound,

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { origin, sentence } from "./Origin.ts"
+import { type Operation, origin, sentence } from "./Origin.ts"
 
 /**
  * Another process has `/dev/liveupdate` open: the kernel admits one opener at a time (`kernel/liveupdate/luo_core.c`,
@@ -37,15 +37,28 @@ export class DeviceMissing extends Schema.TaggedError<DeviceMissing>()("DeviceMi
   }
 }
 
+/** What stands in the way of an operation besides not being root. */
+const permissions: { readonly [O in Operation]?: string } = {
+  "device.open": "Run as root: the device node is root's alone",
+  "memfd.create": "See sysctl vm.memfd_noexec: at 2 a memfd can't be created so that a handover keeps it writable",
+  "kexec.load":
+    "Run as root, outside containers; see sysctl kernel.kexec_load_disabled and /sys/kernel/security/lockdown",
+  "kexec.jump": "Run as root, outside containers (CAP_SYS_BOOT)"
+}
+
+const adopting = "Run as root, or with ptrace rights over the process (CAP_SYS_PTRACE; sysctl kernel.yama.ptrace_scope)"
+
 /**
- * The caller may not do this: live update and kexec need root (CAP_SYS_BOOT, CAP_SYS_ADMIN) and no lockdown.
+ * The caller may not do this: live update and kexec need root (CAP_SYS_BOOT, CAP_SYS_ADMIN) and no lockdown, taking another
+ * process's descriptor needs ptrace rights over it.
  *
  * @since 0.1.0
  * @category errors
  */
 export class PermissionDenied extends Schema.TaggedError<PermissionDenied>()("PermissionDenied", origin) {
   get next(): string {
-    return "Run as root; check lockdown and seccomp"
+    const adopts = this.operation.endsWith(".adopt")
+    return permissions[this.operation] ?? (adopts ? adopting : "Run as root; check lockdown and seccomp")
   }
   override get message(): string {
     return sentence(this, "The kernel denies it to this process")
@@ -69,7 +82,7 @@ export class HandoverUnreadable extends Schema.TaggedError<HandoverUnreadable>()
 }
 
 /**
- * This kernel doesn't know the request.
+ * This kernel doesn't know the request (`luo_session_ioctl` in `kernel/liveupdate/luo_session.c` and its like).
  *
  * @since 0.1.0
  * @category errors
@@ -85,26 +98,37 @@ export class Unsupported extends Schema.TaggedError<Unsupported>()("Unsupported"
 
 /** What ran out, and what to do about it. */
 const limits = {
-  memory: ["memory", "Free memory, or preserve less"],
+  memory: [
+    "memory",
+    "Free memory, or preserve less; older kernels say so as well when there are too many sessions or files"
+  ],
+  image: [
+    "room for the next kernel and its initramfs",
+    "Give a smaller initramfs, or boot with more scratch memory (kernel parameter kho_scratch=)"
+  ],
   descriptors: [
     "file descriptors",
     "Raise RLIMIT_NOFILE or fs.file-max; every session and every retrieved file is one"
   ],
   sessions: ["room for sessions", "Put more files into fewer sessions"],
-  files: ["room for files in this session", "Spread the files over several sessions"]
+  files: [
+    "room for files in this session",
+    "Spread the files over several sessions; under vm.overcommit_memory=2 it can be memory, too"
+  ]
 } as const
 
 /**
  * A limit was reached; `limit` says which: memory (ENOMEM), this process's or the host's descriptors (EMFILE, ENFILE), the
- * kernel's room for sessions or for the files of one (ENOSPC: `kho_block_set_grow` in `kernel/liveupdate/kho_block.c` stops at
- * 10,000 blocks in 7.3, older kernels at a fixed number of pages).
+ * kernel's room for sessions or for the files of one (ENOSPC: `kho_block_add` in `kernel/liveupdate/kho_block.c` stops at
+ * 10,000 blocks of 4 KiB in 7.3, older kernels at a fixed number of pages), the scratch memory that an image is loaded into
+ * (EADDRNOTAVAIL: `kho_locate_mem_hole` in `kernel/liveupdate/kexec_handover.c`).
  *
  * @since 0.1.0
  * @category errors
  */
 export class LimitReached extends Schema.TaggedError<LimitReached>()("LimitReached", {
   ...origin,
-  limit: Schema.Literal("memory", "descriptors", "sessions", "files")
+  limit: Schema.Literal("memory", "descriptors", "sessions", "files", "image")
 }) {
   get next(): string {
     return limits[this.limit][1]
@@ -115,17 +139,54 @@ export class LimitReached extends Schema.TaggedError<LimitReached>()("LimitReach
 }
 
 /**
- * The descriptor isn't open: the scope that acquired the handle has ended.
+ * The descriptor isn't open: the scope that acquired the handle has ended. Or it was adopted from a process that had it open
+ * for reading only, and is written to.
  *
  * @since 0.1.0
  * @category errors
  */
 export class HandleClosed extends Schema.TaggedError<HandleClosed>()("HandleClosed", origin) {
   get next(): string {
-    return "Use a handle inside the scope that acquired it"
+    return "Use a handle inside the scope that acquired it; one that was adopted must be open for writing to be written"
   }
   override get message(): string {
-    return sentence(this, "The descriptor is not open any more")
+    return sentence(this, "The descriptor is not open, or not for this")
+  }
+}
+
+/**
+ * The descriptor names something else than its handle says: a number that was adopted wrongly, a session that isn't one or
+ * that was created here and not retrieved (`luo_ioctl_type_valid` in `kernel/liveupdate/luo_session.c`).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class WrongKind extends Schema.TaggedError<WrongKind>()("WrongKind", origin) {
+  get next(): string {
+    return "Look at what the descriptor is: ls -l /proc/PID/fd"
+  }
+  override get message(): string {
+    return sentence(this, "The descriptor is something else than its handle says")
+  }
+}
+
+/** What an operation takes, for those that know. */
+const accepted: { readonly [O in Operation]?: string } = {
+  "memfd.create": "Give a name of at most 249 bytes"
+}
+
+/**
+ * The kernel doesn't take one of the arguments.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidArgument extends Schema.TaggedError<InvalidArgument>()("InvalidArgument", origin) {
+  get next(): string {
+    return accepted[this.operation] ?? "Compare the arguments with what the operation's documentation allows"
+  }
+  override get message(): string {
+    return sentence(this, "The kernel doesn't take an argument of the request")
   }
 }
 
@@ -140,7 +201,7 @@ export class UnexpectedErrno extends Schema.TaggedError<UnexpectedErrno>()("Unex
   number: Schema.Number
 }) {
   get next(): string {
-    return "Please report it with the kernel log"
+    return "Look for the operation in the kernel log (dmesg), and please report it together with that"
   }
   override get message(): string {
     return sentence(this, "The kernel gave an answer that is unknown here")

@@ -72,7 +72,7 @@ export class ManagedUntilFinish extends Schema.TaggedError<ManagedUntilFinish>()
 }
 
 /**
- * The token names another file of this session.
+ * The token names another file of this session (`luo_token_is_used` in `kernel/liveupdate/luo_file.c`).
  *
  * @since 0.1.0
  * @category errors
@@ -87,7 +87,7 @@ export class TokenInUse extends Schema.TaggedError<TokenInUse>()("TokenInUse", o
 }
 
 /**
- * The session holds no file at this token.
+ * The session holds no file at this token (`luo_retrieve_file` in `kernel/liveupdate/luo_file.c`).
  *
  * @since 0.1.0
  * @category errors
@@ -112,7 +112,8 @@ const broughtBy: Readonly<Record<string, string>> = {
 }
 
 /**
- * This kernel has no handler that could preserve this kind of file; the message names the kernel work that brings it.
+ * This kernel has no handler that could preserve this kind of file (no `can_preserve` said yes in `luo_preserve_file`,
+ * `kernel/liveupdate/luo_file.c`); the message names the kernel work that brings it.
  *
  * @since 0.1.0
  * @category errors
@@ -130,8 +131,8 @@ export class NoHandler extends Schema.TaggedError<NoHandler>()("NoHandler", orig
 }
 
 /**
- * The handler for this kind of file refused to preserve this one. Where `check` finds the reason, it is `NotPreservable`
- * instead.
+ * The handler for this kind of file refused to preserve this one, with whatever errno it has for that. Where `check` finds the
+ * reason, it is `NotPreservable` instead.
  *
  * @since 0.1.0
  * @category errors
@@ -204,15 +205,18 @@ export class NotPreservable extends Schema.TaggedError<NotPreservable>()("NotPre
 }
 
 /**
- * The memfd can't be changed like that: its size is frozen while it is preserved (`shmem_freeze` in `mm/shmem.c`), or a seal
- * forbids it. Its pages stay writable while it is preserved.
+ * The memfd can't be changed like that: its size is frozen while it is preserved (EPERM; `shmem_setattr` and
+ * `shmem_write_begin` in `mm/shmem.c`), a seal forbids it (EPERM), or it is to be sealed against writing while it is mapped
+ * for writing or its pages are pinned (EBUSY; `memfd_add_seals` in `mm/memfd.c`). Its pages stay writable while it is preserved.
  *
  * @since 0.1.0
  * @category errors
  */
 export class MemoryFrozen extends Schema.TaggedError<MemoryFrozen>()("MemoryFrozen", origin) {
   get next(): string {
-    return "Change it before it is preserved, or after its session was closed or finished; a seal is for ever"
+    return this.errno === "EBUSY"
+      ? "Unmap it where it is mapped for writing, and close the session that preserves it: then it can be sealed"
+      : "Change it before it is preserved, or after its session was closed or finished; a seal is for ever"
   }
   override get message(): string {
     return sentence(this, "The memory can't be changed like that: it is preserved, or sealed")
@@ -220,7 +224,7 @@ export class MemoryFrozen extends Schema.TaggedError<MemoryFrozen>()("MemoryFroz
 }
 
 /**
- * Not a size in bytes.
+ * Not a size in bytes: negative, a fraction, or more than a file may have.
  *
  * @since 0.1.0
  * @category errors
@@ -251,14 +255,14 @@ export class NotOfThisSession extends Schema.TaggedError<NotOfThisSession>()("No
 
 /**
  * The handler could not bring the file back. The answer is sticky: the same token gives the same errno until the session
- * is finished.
+ * is finished (`retrieve_status` in `luo_retrieve_file`, `kernel/liveupdate/luo_file.c`).
  *
  * @since 0.1.0
  * @category errors
  */
 export class RetrieveFailed extends Schema.TaggedError<RetrieveFailed>()("RetrieveFailed", origin) {
   get next(): string {
-    return "Read the kernel log; do not finish the session while other files are wanted"
+    return "Read the kernel log for the handler's reason; retrieve the other files before the session is finished, as this one is lost"
   }
   override get message(): string {
     return sentence(this, "The kernel could not bring the file back")
@@ -266,14 +270,14 @@ export class RetrieveFailed extends Schema.TaggedError<RetrieveFailed>()("Retrie
 }
 
 /**
- * The file or process isn't there.
+ * The file, the process or its descriptor isn't there.
  *
  * @since 0.1.0
  * @category errors
  */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", origin) {
   get next(): string {
-    return "Check the name"
+    return "Check the path, and whether the process still runs"
   }
   override get message(): string {
     return sentence(this, "It does not exist")

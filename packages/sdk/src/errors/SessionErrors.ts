@@ -7,14 +7,14 @@ import * as Schema from "effect/Schema"
 import { origin, sentence } from "./Origin.ts"
 
 /**
- * An outgoing session of this name exists.
+ * An outgoing session of this name exists (`luo_session_insert` in `kernel/liveupdate/luo_session.c`).
  *
  * @since 0.1.0
  * @category errors
  */
 export class SessionExists extends Schema.TaggedError<SessionExists>()("SessionExists", origin) {
   get next(): string {
-    return "Choose another name, or let its owner close it"
+    return "Choose another name, or let the process that holds it close it"
   }
   override get message(): string {
     return sentence(this, "A session of this name exists")
@@ -22,14 +22,15 @@ export class SessionExists extends Schema.TaggedError<SessionExists>()("SessionE
 }
 
 /**
- * No session of this name was handed over by the previous kernel.
+ * No session of this name was handed over by the previous kernel (`luo_session_retrieve` in
+ * `kernel/liveupdate/luo_session.c`), or it is finished.
  *
  * @since 0.1.0
  * @category errors
  */
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", origin) {
   get next(): string {
-    return "Nothing is there to retrieve"
+    return "Check the name; dmesg | grep -i luo says whether anything was handed over"
   }
   override get message(): string {
     return sentence(this, "The previous kernel handed over no session of this name")
@@ -37,7 +38,8 @@ export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("Sess
 }
 
 /**
- * The session was retrieved before; whoever did it holds the only way to it.
+ * The session was retrieved before (`luo_session_retrieve` in `kernel/liveupdate/luo_session.c`); whoever did it holds the
+ * only way to it.
  *
  * @since 0.1.0
  * @category errors
@@ -55,7 +57,8 @@ export class SessionAlreadyRetrieved extends Schema.TaggedError<SessionAlreadyRe
 }
 
 /**
- * The name is empty, longer than 63 bytes of UTF-8, or holds a NUL.
+ * The name is empty, longer than 63 bytes of UTF-8, or holds a NUL (LIVEUPDATE_SESSION_NAME_LENGTH in
+ * `include/uapi/linux/liveupdate.h`). Found before the kernel is asked.
  *
  * @since 0.1.0
  * @category errors
@@ -70,7 +73,8 @@ export class InvalidSessionName extends Schema.TaggedError<InvalidSessionName>()
 }
 
 /**
- * A file of the session can't be finished yet; nothing was finished and it may be tried again.
+ * A file of the session can't be finished yet; nothing was finished and it may be tried again (`luo_file_finish` in
+ * `kernel/liveupdate/luo_file.c` asks every file's `can_finish` first).
  *
  * @since 0.1.0
  * @category errors

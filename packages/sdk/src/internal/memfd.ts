@@ -53,12 +53,17 @@ export const check = (subject: Subject, fd: number, errno = "none"): Effect.Effe
       : Effect.fail(new NotPreservable({ ...subject, operation: "session.preserve", errno, reasons: [first, ...rest] }))
   )
 
-/** The one reason that the kernel doesn't know: it would accept the file. Everything else may be asked of it first. */
+/**
+ * The one reason that the kernel doesn't know: it would accept the file. Everything else may be asked of it first, also what
+ * has no seals at all.
+ */
 export const refuseExecSealed = (subject: Subject, fd: number): Effect.Effect<void, LiveUpdateError> =>
-  Effect.flatMap(sealBits("session.preserve", subject, fd), (bits) =>
-    isExecSealed(bits)
-      ? Effect.fail(
-          new NotPreservable({ ...subject, operation: "session.preserve", errno: "none", reasons: ["exec-sealed"] })
-        )
-      : Effect.void
+  Effect.flatMap(
+    Effect.orElseSucceed(sealBits("memfd.stat", subject, fd), () => 0),
+    (bits) =>
+      isExecSealed(bits)
+        ? Effect.fail(
+            new NotPreservable({ ...subject, operation: "session.preserve", errno: "none", reasons: ["exec-sealed"] })
+          )
+        : Effect.void
   )
