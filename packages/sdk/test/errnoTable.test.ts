@@ -93,5 +93,5 @@ describe("errno table", () => {
         assert.match(error.message, /\w+.* \(session "s", token 7, memfd, \/p\) \[\w+\.\w+: \w.*\]\. \w/)
         assert.isTrue(error.message.endsWith(error.next))
       }
-  })
+  }, 60_000)
 })
