@@ -2,114 +2,186 @@
  * What travels with the memory: a small sealed memfd at a fixed token of every session, that says what the other tokens
  * are, so that the next kernel's process needs nothing from a disk.
  *
- * Layout, little-endian: 8 bytes magic `LIVEUPD\0`; u32 version of this layout (1); u32 reserved (0); u64 payload length in
- * bytes; u32 CRC-32 of the payload; u32 reserved (0); the payload, JSON in UTF-8.
+ * Layout 2, little-endian:
+ *
+ * | offset | bytes | what                                                                                     |
+ * | ------ | ----- | ---------------------------------------------------------------------------------------- |
+ * | 0      | 8     | `LIVEUPD\0`                                                                              |
+ * | 8      | 4     | u32 version of the layout: 2                                                             |
+ * | 12     | 4     | u32 the oldest version that a reader has to know to understand it: 2                     |
+ * | 16     | 4     | u32 length of the header: 32                                                             |
+ * | 20     | 4     | u32 length of the description                                                            |
+ * | 24     | 4     | u32 length of the caller's data                                                          |
+ * | 28     | 4     | u32 CRC-32 of all bytes before and after this field                                      |
+ * | 32     |       | the description: `{"kernel","createdAt","files":[{"token","kind","name","size","dependsOn"}]}` |
+ * | …      |       | the caller's data                                                                        |
+ *
+ * Both texts are UTF-8 and JSON exactly as `JSON.stringify` writes it; tokens are decimal digits in strings. A file may depend
+ * on those before it. Nothing follows: the lengths add up to the file's size.
+ *
+ * A newer layout is read if its oldest reader is no newer than 2: its header may be longer, and fields of its description that
+ * aren't known here are ignored; otherwise it is `ManifestInvalid` with `needs`. Layout 1, which knew no files, is read: its
+ * payload was the caller's data.
  *
  * @since 0.1.0
  */
-import { crc32 } from "node:zlib"
-import * as Data from "effect/Data"
+import * as Os from "node:os"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { ManifestInvalid } from "./errors/ManifestInvalid.ts"
+import type { Kind } from "./Handle.ts"
+import * as Description from "./internal/manifest/description.ts"
+import * as json from "./internal/manifest/json.ts"
+import * as Layout from "./internal/manifest/layout.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import * as Memfd from "./Memfd.ts"
+import type { Token } from "./Token.ts"
 
-const MAGIC = Buffer.from("LIVEUPD\0", "latin1")
-const VERSION = 1
-const HEADER_BYTES = 32
+export { ManifestInvalid } from "./errors/ManifestInvalid.ts"
 
 /**
- * The most that a manifest may hold, in bytes of payload.
+ * The most that the description and the caller's data may hold together, in bytes.
  *
  * @since 0.1.0
  * @category constants
  */
-export const MAX_BYTES = 1024 * 1024
+export const MAX_BYTES: number = Layout.MAX_BYTES
 
 /**
- * The bytes are no manifest that this version reads.
+ * The most that the caller's data may hold, in bytes of JSON. What is bigger is a file: preserve it as one.
  *
  * @since 0.1.0
- * @category errors
+ * @category constants
  */
-export class ManifestInvalid extends Data.TaggedError("ManifestInvalid")<{
-  readonly reason: "magic" | "version" | "truncated" | "too-large" | "checksum" | "payload"
-  readonly detail: string
-}> {
-  override get message(): string {
-    return `The manifest can't be read (${this.reason}): ${this.detail}. The session's files are untouched; keep it parked and read it with the version that wrote it.`
-  }
+export const MAX_DATA_BYTES: number = Layout.MAX_DATA_BYTES
+
+/**
+ * The most files that a manifest describes.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const MAX_FILES: number = Description.MAX_FILES
+
+/**
+ * How deep objects and lists of the caller's data may be nested.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const MAX_DEPTH: number = json.MAX_DEPTH
+
+/**
+ * A preserved file of the session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface File {
+  readonly token: Token
+  readonly kind: Kind
+  /** See `Token.isName`; each is there once. */
+  readonly name: string
+  /** Bytes, of kinds that have a size. */
+  readonly size?: number
+  /** Names of files before this one that it needs. */
+  readonly dependsOn: ReadonlyArray<string>
 }
 
 /**
- * Encodes a payload with its header. Fails with `ManifestInvalid` when it is larger than `MAX_BYTES`.
- *
  * @since 0.1.0
- * @category codecs
+ * @category models
  */
-export const encode = <A, I>(schema: Schema.Schema<A, I>, value: A): Either.Either<Buffer, ManifestInvalid> => {
-  const payload = Buffer.from(JSON.stringify(Schema.encodeSync(schema)(value)), "utf8")
-  if (payload.length > MAX_BYTES)
-    return Either.left(
-      new ManifestInvalid({ reason: "too-large", detail: `${payload.length} bytes, at most ${MAX_BYTES} fit` })
-    )
-  const header = Buffer.alloc(HEADER_BYTES)
-  MAGIC.copy(header)
-  header.writeUInt32LE(VERSION, 8)
-  header.writeBigUInt64LE(BigInt(payload.length), 16)
-  header.writeUInt32LE(crc32(payload), 24)
-  return Either.right(Buffer.concat([header, payload]))
+export interface Manifest<A> {
+  /** Release of the kernel under which it was written; layout 1 doesn't say. */
+  readonly kernel?: string
+  /** Milliseconds since 1970; layout 1 doesn't say. */
+  readonly createdAt?: number
+  /** In the order in which they were preserved; none in layout 1. */
+  readonly files: ReadonlyArray<File>
+  readonly data: A
 }
 
-const invalid = (reason: ManifestInvalid["reason"], detail: string) =>
-  Either.left(new ManifestInvalid({ reason, detail }))
+/** What isn't known here might matter, and nothing can be undone after the jump: a caller that wants it ignored says so in the schema. */
+const strict = { onExcessProperty: "error", propertyOrder: "original" } as const
 
-const parsePayload = (bytes: Buffer): Either.Either<unknown, ManifestInvalid> => {
-  if (bytes.length < HEADER_BYTES) return invalid("truncated", `${bytes.length} bytes are shorter than the header`)
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return invalid("magic", "it does not begin as a manifest")
-  const version = bytes.readUInt32LE(8)
-  if (version !== VERSION) return invalid("version", `layout ${version}, this program reads ${VERSION}`)
-  if (bytes.readUInt32LE(12) !== 0 || bytes.readUInt32LE(28) !== 0)
-    return invalid("payload", "reserved header fields are set")
-  const length = bytes.readBigUInt64LE(16)
-  if (length > BigInt(MAX_BYTES)) return invalid("too-large", `${length} bytes, at most ${MAX_BYTES} are read`)
-  const payload = bytes.subarray(HEADER_BYTES)
-  if (BigInt(payload.length) !== length)
-    return invalid("truncated", `the header promises ${length} bytes, ${payload.length} are there`)
-  if (crc32(payload) !== bytes.readUInt32LE(24)) return invalid("checksum", "the payload's CRC-32 differs")
-  return Either.try({
-    try: (): unknown => JSON.parse(payload.toString("utf8")),
-    catch: () => new ManifestInvalid({ reason: "payload", detail: "it is not JSON" })
-  })
+const DETAIL_MAX = 300
+
+const dataInvalid = (error: unknown): ManifestInvalid => {
+  const detail = error instanceof Error ? error.message : String(error)
+  return new ManifestInvalid({ reason: "data", where: "data", detail: detail.slice(0, DETAIL_MAX) })
 }
 
-/**
- * Decodes what `encode` made. Anything else, however damaged, is a `ManifestInvalid`.
- *
- * @since 0.1.0
- * @category codecs
- */
-export const decode = <A, I>(schema: Schema.Schema<A, I>, bytes: Buffer): Either.Either<A, ManifestInvalid> =>
-  Either.flatMap(parsePayload(bytes), (payload) =>
-    Either.mapLeft(
-      Schema.decodeUnknownEither(schema)(payload),
-      (error) => new ManifestInvalid({ reason: "payload", detail: error.message })
+/** A caller's schema may throw: when it is asked to be synchronous and isn't, or when its data goes deeper than the stack. */
+const guarded = <A, E>(run: () => Either.Either<A, E>): Either.Either<A, ManifestInvalid> =>
+  Either.flatMap(Either.try({ try: run, catch: dataInvalid }), (result) => Either.mapLeft(result, dataInvalid))
+
+const decodeData = <A, I>(schema: Schema.Schema<A, I>, bytes: Buffer): Either.Either<A, ManifestInvalid> =>
+  Either.flatMap(json.parse("data", bytes), (value) => guarded(() => Schema.decodeUnknownEither(schema, strict)(value)))
+
+const encodeData = <A, I>(schema: Schema.Schema<A, I>, data: A): Either.Either<Buffer, ManifestInvalid> =>
+  guarded(() =>
+    Either.map(Schema.encodeEither(schema, strict)(data), (value) =>
+      // A value that JSON has no word for becomes an empty text, which can't be read back and is refused for that.
+      Buffer.from(JSON.stringify(value) ?? "", "utf8")
     )
   )
 
 /**
- * Writes a manifest into a new memfd and seals it; preserve it at `Token.manifest`.
+ * Encodes a manifest. What could not be decoded again is refused here, where that still can be mended: over a limit
+ * (`too-large`, `too-deep`), a file that can't be described (`field`), data that doesn't come back from JSON (`data`, `syntax`).
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const encode = <A, I>(
+  schema: Schema.Schema<A, I>,
+  manifest: Required<Manifest<NoInfer<A>>>
+): Either.Either<Buffer, ManifestInvalid> =>
+  Either.gen(function* () {
+    const description = yield* Description.encode(manifest)
+    const data = yield* encodeData(schema, manifest.data)
+    const bytes = yield* Layout.join(description, data)
+    yield* decodeData(schema, data)
+    return bytes
+  })
+
+/**
+ * Decodes what `encode` made, from this version or another (see above). Anything else, however damaged or hostile, is a
+ * `ManifestInvalid`: sizes are checked before anything is parsed, the checksum before anything is believed.
+ *
+ * Properties of the data that the schema doesn't know are refused, unless it says otherwise
+ * (`schema.annotations({ parseOptions: { onExcessProperty: "ignore" } })`).
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const decode = <A, I>(schema: Schema.Schema<A, I>, bytes: Buffer): Either.Either<Manifest<A>, ManifestInvalid> =>
+  Either.gen(function* () {
+    const sections = yield* Layout.split(bytes)
+    const description =
+      sections.description === undefined
+        ? { files: [] }
+        : yield* Description.decode(sections.version, sections.description)
+    return { ...description, data: yield* decodeData(schema, sections.data) }
+  })
+
+/**
+ * Writes a manifest into a new memfd and seals it; preserve it at `Token.manifest`. It says itself which kernel runs and what
+ * time it is.
  *
  * @since 0.1.0
  * @category operations
  */
 export const write = Effect.fn("Manifest.write")(function* <A, I>(
   schema: Schema.Schema<A, I>,
-  value: A
+  manifest: { readonly files: ReadonlyArray<File>; readonly data: NoInfer<A> }
 ): Effect.fn.Return<Memfd.Memfd, LiveUpdateError | ManifestInvalid, Scope.Scope> {
-  const bytes = yield* encode(schema, value)
+  const createdAt = yield* Clock.currentTimeMillis
+  const bytes = yield* encode(schema, { ...manifest, kernel: Os.release(), createdAt })
   const memfd = yield* Memfd.create({ name: "liveupdate-manifest", size: bytes.length })
   yield* Memfd.write(memfd, 0, bytes)
   yield* Memfd.addSeals(memfd, "shrink", "grow", "write", "seal")
@@ -117,7 +189,7 @@ export const write = Effect.fn("Manifest.write")(function* <A, I>(
 })
 
 /**
- * Reads the manifest that a session brought along.
+ * Reads the manifest that a session brought along. Fails with `ManifestInvalid`.
  *
  * @since 0.1.0
  * @category operations
@@ -125,10 +197,8 @@ export const write = Effect.fn("Manifest.write")(function* <A, I>(
 export const read = Effect.fn("Manifest.read")(function* <A, I>(
   schema: Schema.Schema<A, I>,
   memfd: Memfd.Memfd | Memfd.Managed
-): Effect.fn.Return<A, LiveUpdateError | ManifestInvalid> {
+): Effect.fn.Return<Manifest<A>, LiveUpdateError | ManifestInvalid> {
   const size = yield* Memfd.size(memfd)
-  if (size > HEADER_BYTES + MAX_BYTES)
-    return yield* new ManifestInvalid({ reason: "too-large", detail: `${size} bytes of file` })
-  const bytes = yield* Memfd.read(memfd, 0, size)
-  return yield* decode(schema, bytes)
+  yield* Layout.checkSize(size)
+  return yield* decode(schema, yield* Memfd.read(memfd, 0, size))
 })

@@ -35,20 +35,26 @@ const config: VmConfig = {
   args: []
 }
 
+const written = { kernel: "rehearsal", createdAt: 0 }
+
+const file = (token: Token.Token, name: string): Manifest.File => ({
+  token,
+  kind: "memfd",
+  name,
+  size: 0,
+  dependsOn: []
+})
+
 const manifests = (run: string) => ({
   [Handover.indexSession]: Manifest.encode(Handover.Index, {
-    version: 1 as const,
-    run,
-    from: "rehearsal",
-    boot: "rehearsal",
-    vms: [{ id: config.id, session: Handover.vmSession(config.id) }]
+    ...written,
+    files: [],
+    data: { version: 1, run, boot: "rehearsal", vms: [{ id: config.id, session: Handover.vmSession(config.id) }] }
   }),
-  [Handover.vmSession(config.id)]: Manifest.encode(Handover.VmManifest, {
-    version: 1 as const,
-    run,
-    config,
-    createdAt: 0,
-    stateBytes: 1
+  [Handover.vmSession(config.id)]: Manifest.encode(Handover.Vm, {
+    ...written,
+    files: [file(Handover.tokens.ram, "ram"), file(Handover.tokens.state, "state")],
+    data: { version: 1, run, config, createdAt: 0 }
   })
 })
 

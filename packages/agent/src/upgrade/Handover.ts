@@ -1,6 +1,6 @@
 /**
- * What the two halves of a live update agree on: names of sessions, tokens, and what their manifests say. It goes through
- * the handover itself, so that the second half needs no disk.
+ * What the two halves of a live update agree on: names of sessions and files, and the agent's own data in their manifests. It
+ * goes through the handover itself, so that the second half needs no disk.
  *
  * @since 0.1.0
  */
@@ -29,10 +29,10 @@ export const vmSession = (id: string): string => `liveupdate-vm-${id}`
  * @since 0.1.0
  * @category constants
  */
-export const tokens = { ram: Token.make(1n), state: Token.make(2n) } as const
+export const tokens = Token.names({ ram: 1n, state: 2n })
 
 /**
- * Manifest of the index session, written while the guests run.
+ * The agent's data in the manifest of the index session, written while the guests run.
  *
  * @since 0.1.0
  * @category models
@@ -40,8 +40,6 @@ export const tokens = { ram: Token.make(1n), state: Token.make(2n) } as const
 export const Index = Schema.Struct({
   version: Schema.Literal(1),
   run: Schema.String,
-  /** Release of the kernel that was left. */
-  from: Schema.String,
   boot: Schema.String,
   vms: Schema.Array(Schema.Struct({ id: Schema.String, session: Schema.String }))
 })
@@ -84,22 +82,21 @@ export const VmConfig = Schema.Struct({
 })
 
 /**
- * Manifest of a VM's session, written when its state was saved.
+ * The agent's data in the manifest of a VM's session, written when its state was saved. The session's files are `ram` and
+ * `state`.
  *
  * @since 0.1.0
  * @category models
  */
-export const VmManifest = Schema.Struct({
+export const Vm = Schema.Struct({
   version: Schema.Literal(1),
   run: Schema.String,
   config: VmConfig,
-  createdAt: Schema.Number,
-  /** Bytes of device state at `tokens.state`. */
-  stateBytes: Schema.Number
+  createdAt: Schema.Number
 })
 
 /**
  * @since 0.1.0
  * @category models
  */
-export type VmManifest = typeof VmManifest.Type
+export type Vm = typeof Vm.Type

@@ -61,8 +61,8 @@ const whileDeviceIsBusy = <A, R>(effect: Effect.Effect<A, LiveUpdateError, R>): 
 
 const readIndex = Effect.gen(function* () {
   const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(whileDeviceIsBusy)
-  const index = yield* Manifest.read(Handover.Index, yield* session.retrieve(Memfd.Memfd, Token.manifest))
-  return { session, index }
+  const { data, kernel } = yield* Manifest.read(Handover.Index, yield* session.retrieve(Memfd.Memfd, Token.manifest))
+  return { session, index: data, from: kernel ?? "an unknown kernel" }
 })
 
 const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
@@ -74,9 +74,7 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
         const session = yield* LiveUpdate.retrieve(vm.session).pipe(whileDeviceIsBusy)
         const [manifest, ram, state] = yield* Effect.all(
           [
-            Effect.flatMap(session.retrieve(Memfd.Memfd, Token.manifest), (memfd) =>
-              Manifest.read(Handover.VmManifest, memfd)
-            ),
+            Effect.flatMap(session.retrieve(Memfd.Memfd, Token.manifest), (memfd) => Manifest.read(Handover.Vm, memfd)),
             session.retrieve(Memfd.Memfd, Handover.tokens.ram),
             session.retrieve(Memfd.Memfd, Handover.tokens.state)
           ],
@@ -87,7 +85,7 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
 
       const paths = yield* store.prepare(vm.id)
       const { process, connection } = yield* vmm
-        .launch(manifest.config, paths, { ramFd: ram.fd, incoming: true })
+        .launch(manifest.data.config, paths, { ramFd: ram.fd, incoming: true })
         .pipe(log.step("start-vmm", { vm: vm.id }))
       yield* Effect.gen(function* () {
         yield* connection.loadState(state.fd).pipe(log.step("load-state", { vm: vm.id }))
@@ -96,7 +94,7 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
         // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
         Effect.tapError(() => Effect.ignore(connection.quit))
       )
-      yield* store.put(makeRecord(paths, process, manifest.createdAt))
+      yield* store.put(makeRecord(paths, process, manifest.data.createdAt))
       yield* session.finish.pipe(log.step("finish", { vm: vm.id }))
     })
   )
@@ -122,7 +120,7 @@ const restoreOrExplain = (vm: Handover.Index["vms"][number], log: RunLog.RunLog)
   )
 
 /** What the report needs and the guests don't wait for. */
-const closeAccounts = (index: Handover.Index, log: RunLog.RunLog) =>
+const closeAccounts = (from: string, log: RunLog.RunLog) =>
   Effect.gen(function* () {
     const [calibration, release, firstProcess, started] = yield* Effect.all([
       HostClock.calibrate,
@@ -135,20 +133,20 @@ const closeAccounts = (index: Handover.Index, log: RunLog.RunLog) =>
       type: "step",
       step: "boot",
       status: "done",
-      detail: { from: index.from, to: release, firstProcess, agentStarted: started }
+      detail: { from, to: release, firstProcess, agentStarted: started }
     })
   })
 
 const forward = (options: ResumeOptions) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { session, index } = yield* readIndex
+      const { session, index, from } = yield* readIndex
       const log = yield* RunLog.open({ ...options, run: index.run })
       const results = yield* Effect.forEach(index.vms, (vm) => restoreOrExplain(vm, log), { concurrency: "unbounded" })
       yield* options.onRunning ?? Effect.void
       const failed = results.filter(Option.isSome).map((_) => _.value)
       const release = yield* HostFacts.kernelRelease
-      yield* closeAccounts(index, log)
+      yield* closeAccounts(from, log)
       yield* CarriedAgent.discard
       if (failed.length > 0) {
         const error = new NeedsOperator({ vms: failed })
@@ -160,7 +158,7 @@ const forward = (options: ResumeOptions) =>
       yield* log.emit({
         type: "outcome",
         result: "upgraded",
-        message: `The host went from ${index.from} to ${release}; ${index.vms.length} VM(s) run on`,
+        message: `The host went from ${from} to ${release}; ${index.vms.length} VM(s) run on`,
         detail: yield* HostFacts.processCost()
       })
       yield* log.flush

@@ -174,11 +174,13 @@ const preserveIndex = (targets: ReadonlyArray<Target>, log: RunLog) =>
   Effect.gen(function* () {
     const session = yield* LiveUpdate.create(Handover.indexSession)
     const manifest = yield* Manifest.write(Handover.Index, {
-      version: 1 as const,
-      run: log.run,
-      from: yield* HostFacts.kernelRelease,
-      boot: yield* HostFacts.bootId,
-      vms: targets.map(({ record }) => ({ id: record.id, session: Handover.vmSession(record.id) }))
+      files: [],
+      data: {
+        version: 1,
+        run: log.run,
+        boot: yield* HostFacts.bootId,
+        vms: targets.map(({ record }) => ({ id: record.id, session: Handover.vmSession(record.id) }))
+      }
     })
     yield* session.preserve(manifest, Token.manifest)
   })
@@ -210,12 +212,13 @@ const saveState = ({ record, connection, state }: Carried, log: RunLog) =>
 
 const preserveState = ({ record, session, state }: Carried, log: RunLog) =>
   Effect.gen(function* () {
-    const manifest = yield* Manifest.write(Handover.VmManifest, {
-      version: 1 as const,
-      run: log.run,
-      config: record.config,
-      createdAt: record.createdAt,
-      stateBytes: yield* Memfd.size(state)
+    const { ram, state: stateToken } = Handover.tokens
+    const manifest = yield* Manifest.write(Handover.Vm, {
+      files: [
+        { token: ram, kind: "memfd", name: "ram", size: record.config.memoryBytes, dependsOn: [] },
+        { token: stateToken, kind: "memfd", name: "state", size: yield* Memfd.size(state), dependsOn: [] }
+      ],
+      data: { version: 1, run: log.run, config: record.config, createdAt: record.createdAt }
     })
     yield* session.preserve(state, Handover.tokens.state)
     yield* session.preserve(manifest, Token.manifest)
