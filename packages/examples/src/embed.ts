@@ -1,7 +1,7 @@
 // The smallest embedding: hand a VMM's guest RAM over to the next kernel, and take it back there.
 // node embed.js before PID KERNEL       (old kernel: preserves descriptor 3 of PID and jumps)
 // node embed.js after                   (new kernel: retrieves and finishes)
-import { Custody, Kexec, LiveUpdate, Memfd, Token } from "@liveupdate/sdk"
+import { Keeper, Kexec, LiveUpdate, Memfd, Token } from "@liveupdate/sdk"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
@@ -31,7 +31,7 @@ const after = Effect.scoped(
 const [phase, pid, kernel = ""] = process.argv.slice(2)
 const program = phase === "before" ? before(Number(pid), kernel) : after
 Effect.runPromise(
-  Effect.provide(program, Layer.merge(LiveUpdate.layer.pipe(Layer.provide(Custody.layer())), Kexec.layer))
+  Effect.provide(program, Layer.merge(LiveUpdate.layer.pipe(Layer.provide(Keeper.layer())), Kexec.layer))
 ).catch((error: unknown) => {
   process.exitCode = 1
   process.stderr.write(`${String(error)}\n`)

@@ -1,31 +1,46 @@
 /**
- * Who holds a retrieved session while nobody works on it. Closing a retrieved session's last descriptor makes the kernel
- * finish it and free what was not retrieved, so a session must never be closed on the way out of an error.
+ * Who holds a retrieved session besides the process that works on it. The kernel finishes a retrieved session when its last
+ * descriptor is closed, and frees what was not retrieved (`luo_session_release` in `kernel/liveupdate/luo_session.c`); the end of a process
+ * closes its descriptors. So somebody else has one from the moment of retrieval until the session is finished.
+ *
+ * `Keeper.layer` is a small process for it, `SystemdFdStore.layer` systemd itself, `layerMemory` this process.
  *
  * @since 0.1.0
  */
-import { spawn } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Path from "node:path"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Fd from "./internal/fd.ts"
-import * as Process from "./internal/process.ts"
+import type * as Scope from "effect/Scope"
+import { Kernel } from "./internal/Kernel.ts"
 
 /**
- * Nobody could be found to hold the session. It stays open in this process, which must not end.
+ * Nobody could be found to hold the session. It stays open in this process, which must not end before it is finished.
  *
  * @since 0.1.0
  * @category errors
  */
-export class ParkFailed extends Data.TaggedError("ParkFailed")<{
+export class HoldFailed extends Data.TaggedError("HoldFailed")<{
   readonly session: string
   readonly reason: string
 }> {
   override get message(): string {
-    return `Session "${this.session}" could not be parked: ${this.reason}. Keep this process (pid ${process.pid}) alive: its end would free the preserved memory.`
+    return `Nobody holds session "${this.session}" but this process (pid ${process.pid}): ${this.reason}. Keep it alive until the session is finished: its end would free the preserved memory.`
+  }
+}
+
+/**
+ * Whoever should hold sessions is there, but gives no answer that could be understood, so what it holds is unknown.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HolderSilent extends Data.TaggedError("HolderSilent")<{
+  readonly holder: Held["holder"]
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `The ${this.holder} does not say what it holds: ${this.reason}. Do not end it, and do not reboot: sessions may be in its hands.`
   }
 }
 
@@ -33,13 +48,27 @@ export class ParkFailed extends Data.TaggedError("ParkFailed")<{
  * @since 0.1.0
  * @category models
  */
-export interface Parked {
+export interface Held {
   readonly session: string
-  /** The process that holds the session's descriptor, and its start time in clock ticks since boot. */
+  readonly holder: "keeper" | "systemd" | "process"
+  /** Of the process that holds it. */
   readonly pid: number
-  readonly startTime: number
-  /** The descriptor's number in that process. */
-  readonly fd: number
+}
+
+/**
+ * What `prepare` gives: everything that takes time has been done.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Deposit {
+  /**
+   * Gives the holder a duplicate of the session's descriptor, in one system call: nothing else stands between the ioctl that retrieves
+   * it and safety.
+   */
+  readonly hold: (fd: number) => HoldFailed | undefined
+  /** Waits for the holder's word, where the system call is not enough; bounded. */
+  readonly settled: Effect.Effect<void, HoldFailed>
 }
 
 /**
@@ -49,105 +78,71 @@ export interface Parked {
 export class Custody extends Context.Tag("@liveupdate/sdk/Custody")<
   Custody,
   {
-    /** Gives a session's descriptor to a holder that outlives this process. */
-    readonly park: (session: string, fd: number) => Effect.Effect<Parked, ParkFailed>
+    /** Before a session is retrieved: makes sure that there is a holder. */
+    readonly prepare: (session: string) => Effect.Effect<Deposit, HoldFailed, Scope.Scope>
     /**
-     * A duplicate of a parked session's descriptor, or `undefined` when nobody holds it. It is the caller's to close, as what
+     * Before a descriptor of an unfinished session is closed: makes sure that the holder has it, whatever became of the holder since
+     * `prepare`, and waits for its word.
+     */
+    readonly confirm: (session: string, fd: number) => Effect.Effect<void, HoldFailed>
+    /**
+     * A duplicate of a held session's descriptor, or `undefined` when nobody holds it. It is the caller's to close, as what
      * an `acquire` gives.
      */
-    readonly claim: (session: string) => Effect.Effect<number | undefined>
-    /** Ends the holder, after the session was finished. */
+    readonly claim: (session: string) => Effect.Effect<number | undefined, HolderSilent>
+    /** The session is finished: nobody has to hold it any more. Doesn't wait for it. */
     readonly release: (session: string) => Effect.Effect<void>
-    /** All parked sessions whose holder lives. */
-    readonly list: Effect.Effect<ReadonlyArray<Parked>>
+    /** All sessions that are held, sorted by name. */
+    readonly list: Effect.Effect<ReadonlyArray<Held>, HolderSilent>
   }
 >() {}
 
-const HELD_FD = 3
-
-const isParked = (value: unknown): value is Parked =>
-  typeof value === "object" &&
-  value !== null &&
-  "session" in value &&
-  typeof value.session === "string" &&
-  "pid" in value &&
-  typeof value.pid === "number" &&
-  "startTime" in value &&
-  typeof value.startTime === "number" &&
-  "fd" in value &&
-  typeof value.fd === "number"
+/**
+ * @since 0.1.0
+ * @category operations
+ */
+export const list = Effect.flatMap(Custody, (_) => _.list)
 
 /**
- * Holders are plain `sleep` processes that inherit the descriptor, one per session, recorded in `directory` (0700). They
- * run no code of ours, so nothing can go wrong in them.
- *
- * Run the service that parks with systemd's `KillMode=process`, or its holders end with it.
+ * Holds sessions in this process: for a model of the kernel, whose sessions end with the process anyway. An unfinished one outlives its
+ * scope and can be retrieved again.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: { readonly directory: string } = { directory: "/run/liveupdate/parked" }) => {
-  const recordPath = (session: string) =>
-    Path.join(options.directory, `${Buffer.from(session, "utf8").toString("base64url")}.json`)
+export const layerMemory: Layer.Layer<Custody> = Layer.scoped(
+  Custody,
+  Effect.gen(function* () {
+    const kernel = yield* Kernel
+    const held = new Map<string, number>()
 
-  const readRecord = (path: string): Parked | undefined => {
-    try {
-      const value: unknown = JSON.parse(Fs.readFileSync(path, "utf8"))
-      return isParked(value) && Process.startTime(value.pid) === value.startTime ? value : undefined
-    } catch {
+    const release = (session: string) => {
+      const fd = held.get(session)
+      held.delete(session)
+      if (fd !== undefined) kernel.close(fd)
+    }
+    const hold = (session: string) => (fd: number) => {
+      const duplicate = kernel.dup(fd)
+      if (duplicate < 0) return new HoldFailed({ session, reason: `its descriptor can't be duplicated (${duplicate})` })
+      release(session)
+      held.set(session, duplicate)
       return undefined
     }
-  }
 
-  const find = (session: string) => Effect.sync(() => readRecord(recordPath(session)))
-
-  return Layer.succeed(Custody, {
-    park: (session, fd) =>
-      Effect.try({
-        try: () => {
-          Fs.mkdirSync(options.directory, { recursive: true, mode: 0o700 })
-          const holder = spawn("sleep", ["infinity"], {
-            argv0: "liveupdate-keeper",
-            detached: true,
-            stdio: ["ignore", "ignore", "ignore", fd]
-          })
-          holder.on("error", () => undefined)
-          const startTime = holder.pid === undefined ? undefined : Process.startTime(holder.pid)
-          if (holder.pid === undefined || startTime === undefined) throw new Error("the holder did not start")
-          holder.unref()
-          const parked: Parked = { session, pid: holder.pid, startTime, fd: HELD_FD }
-          const path = recordPath(session)
-          Fs.writeFileSync(`${path}.new`, JSON.stringify(parked), { mode: 0o600 })
-          Fs.renameSync(`${path}.new`, path)
-          return parked
-        },
-        catch: (error) => new ParkFailed({ session, reason: error instanceof Error ? error.message : String(error) })
-      }),
-    claim: (session) =>
-      Effect.flatMap(find(session), (parked) =>
-        parked === undefined
-          ? Effect.succeed(undefined)
-          : Fd.call("memfd.adopt", { session }, (kernel) => kernel.pidfdOpen(parked.pid)).pipe(
-              Fd.scoped,
-              Effect.flatMap((pidfd) =>
-                Fd.call("memfd.adopt", { session }, (kernel) => kernel.pidfdGetfd(pidfd, parked.fd))
-              ),
-              Effect.scoped,
-              // A holder that died a moment ago held nothing any more.
-              Effect.orElseSucceed(() => undefined)
-            )
-      ),
-    release: (session) =>
-      Effect.map(find(session), (parked) => {
-        if (parked !== undefined) process.kill(parked.pid, "SIGKILL")
-        Fs.rmSync(recordPath(session), { force: true })
-      }),
-    list: Effect.sync(() => {
-      if (!Fs.existsSync(options.directory)) return []
-      return Fs.readdirSync(options.directory)
-        .filter((name) => name.endsWith(".json"))
-        .map((name) => readRecord(Path.join(options.directory, name)))
-        .filter((parked) => parked !== undefined)
+    yield* Effect.addFinalizer(() => Effect.sync(() => [...held.keys()].forEach(release)))
+    return Custody.of({
+      prepare: (session) => Effect.succeed({ hold: hold(session), settled: Effect.void }),
+      confirm: (session, fd) => Effect.suspend(() => hold(session)(fd) ?? Effect.void),
+      claim: (session) =>
+        Effect.sync(() => {
+          const fd = held.get(session)
+          const duplicate = fd === undefined ? -1 : kernel.dup(fd)
+          return duplicate < 0 ? undefined : duplicate
+        }),
+      release: (session) => Effect.sync(() => release(session)),
+      list: Effect.sync(() =>
+        [...held.keys()].sort().map((session) => ({ session, holder: "process" as const, pid: process.pid }))
+      )
     })
   })
-}
+)

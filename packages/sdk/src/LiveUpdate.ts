@@ -37,7 +37,8 @@ export class LiveUpdate extends Context.Tag("@liveupdate/sdk/LiveUpdate")<
      */
     readonly create: (name: string) => Effect.Effect<OutgoingSession, LiveUpdateError, Scope.Scope>
     /**
-     * A session that the previous kernel handed over, from the kernel or from whoever holds it parked. Fails with
+     * A session that the previous kernel handed over, from the kernel or from the `Custody` that holds it. From then on it is in custody until
+     * it is finished. Fails with
      * `SessionNotFound`, `SessionAlreadyRetrieved` (and nobody known holds it), and what opening the device fails with.
      */
     readonly retrieve: (name: string) => Effect.Effect<IncomingSession, LiveUpdateError, Scope.Scope>
@@ -74,15 +75,24 @@ export const probe = Effect.flatMap(LiveUpdate, (_) => _.probe)
 const withDevice = <A>(use: (fd: number) => Effect.Effect<A, LiveUpdateError>): Effect.Effect<A, LiveUpdateError> =>
   Effect.scoped(Effect.flatMap(Fd.openFile(device, O_RDWR, "device.open"), use))
 
-const requestSession = (operation: "session.create" | "session.retrieve", name: string) => {
+/** `taken` is called with the new descriptor, in one breath with the ioctl. */
+const requestSession = (
+  operation: "session.create" | "session.retrieve",
+  name: string,
+  taken: (fd: number) => void = () => undefined
+) => {
   const bytes = Buffer.byteLength(name, "utf8")
   if (bytes === 0 || bytes >= ioctl.SESSION_NAME_LENGTH || name.includes("\0"))
     return Effect.fail(new InvalidSessionName({ operation, errno: "EINVAL", session: name }))
   const request = operation === "session.create" ? ioctl.CREATE_SESSION : ioctl.RETRIEVE_SESSION
-  return withDevice((fd) => {
+  return withDevice((device) => {
     const argument = ioctl.sessionArgument(name)
     return Effect.as(
-      Fd.call(operation, { session: name }, (kernel) => kernel.ioctl(fd, request, argument)),
+      Fd.call(operation, { session: name }, (kernel) => {
+        const answer = kernel.ioctl(device, request, argument)
+        if (answer >= 0) taken(ioctl.returnedFd(argument))
+        return answer
+      }),
       argument
     )
   }).pipe(Effect.map(ioctl.returnedFd))
@@ -100,13 +110,41 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
     const custody = yield* Custody.Custody
     const files = PreservedFiles.make()
 
-    /** From the kernel, or else from the holder that it was parked with. */
+    /** After the jump there is only forward: a session that nobody else can hold is retrieved all the same, and it is said. */
+    const say = (error: Custody.HoldFailed | Custody.HolderSilent) => Effect.logFatal(error.message)
+
+    /** From the kernel and at once into custody, or else from the custody that it is in. */
     const obtain = (name: string): Effect.Effect<number, LiveUpdateError> =>
-      requestSession("session.retrieve", name).pipe(
+      Effect.gen(function* () {
+        const deposit = yield* Effect.catchAll(custody.prepare(name), (error) => Effect.as(say(error), undefined))
+        let failure: Custody.HoldFailed | undefined
+        const fd = yield* requestSession("session.retrieve", name, (fd) => {
+          failure = deposit?.hold(fd)
+        })
+        if (failure !== undefined) yield* say(failure)
+        else if (deposit !== undefined) yield* Effect.catchAll(deposit.settled, say)
+        return fd
+      }).pipe(
+        Effect.scoped,
         Effect.catchTag("SessionAlreadyRetrieved", (error) =>
-          Effect.flatMap(custody.claim(name), (fd) => (fd === undefined ? Effect.fail(error) : Effect.succeed(fd)))
+          custody.claim(name).pipe(
+            Effect.catchAll((silent) => Effect.as(say(silent), undefined)),
+            Effect.flatMap((fd) => (fd === undefined ? Effect.fail(error) : Effect.succeed(fd)))
+          )
         )
       )
+
+    /** Closing it is for the kernel to finish it, so it stays open here if nobody else holds it. */
+    const leaveUnfinished = (name: string, fd: number): Effect.Effect<void> =>
+      custody
+        .confirm(name, fd)
+        .pipe(
+          Effect.zipRight(Fd.close(fd)),
+          Effect.zipRight(
+            Effect.logWarning(`Session "${name}" is not finished; it is held and can be retrieved again.`)
+          ),
+          Effect.catchAll(say)
+        )
 
     return LiveUpdate.of({
       probe: withDevice(() => Effect.void),
@@ -125,15 +163,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
         Effect.gen(function* () {
           const state: Incoming.State = { finished: false }
           const fd = yield* Fd.scoped(obtain(name), (fd) =>
-            // A session that could not be parked stays open: the process that holds it is its last holder.
-            state.finished
-              ? Effect.zipRight(Fd.close(fd), custody.release(name))
-              : custody.park(name, fd).pipe(
-                  Effect.flatMap((parked) =>
-                    Effect.zipRight(Fd.close(fd), Effect.logWarning("session parked", parked))
-                  ),
-                  Effect.catchAll((error) => Effect.logFatal(error.message))
-                )
+            state.finished ? Effect.zipRight(custody.release(name), Fd.close(fd)) : leaveUnfinished(name, fd)
           )
           return Incoming.make(name, fd, state, files)
         }).pipe(Effect.withSpan("LiveUpdate.retrieve"))

@@ -32,7 +32,7 @@ export interface OutgoingSession {
 
 /**
  * A session that came from the previous kernel. Its end is `finish`. Leaving its scope unfinished does not close it: the
- * kernel would throw away what was not retrieved, so it is parked with the `Custody` and can be retrieved again.
+ * kernel would throw away what was not retrieved, so the `Custody` keeps it and it can be retrieved again.
  *
  * @since 0.1.0
  * @category models

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Custody from "@liveupdate/sdk/Custody"
+import * as Keeper from "@liveupdate/sdk/Keeper"
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Layer from "effect/Layer"
@@ -11,12 +11,21 @@ import * as Qemu from "../vmm/Qemu.ts"
 import * as VmStore from "../vmm/VmStore.ts"
 
 /**
+ * With a keeper that is started in another way than from the SDK's own file.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const host = Layer.mergeAll(
-  LiveUpdate.layer.pipe(Layer.provide(Custody.layer())),
-  Kexec.layer,
-  Qemu.layer,
-  VmStore.layer
-)
+export const hostWith = (keeper: Keeper.Options) =>
+  Layer.mergeAll(
+    LiveUpdate.layer.pipe(Layer.provideMerge(Keeper.layer(keeper))),
+    Kexec.layer,
+    Qemu.layer,
+    VmStore.layer
+  )
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const host = hostWith({})

@@ -49,6 +49,16 @@ const makeTable = () => {
     munmap: signature("munmap", [I64, U64], I32),
     memfdCreate: signature("memfd_create", [Str, U32], I32),
     reboot: signature("reboot", [I32], I32, false),
+    socket: signature("socket", [I32, I32, I32], I32),
+    bind: signature("bind", [I32, U8Array, U32], I32),
+    listen: signature("listen", [I32, I32], I32),
+    connect: signature("connect", [I32, U8Array, U32], I32, false),
+    accept: signature("accept4", [I32, U64, U64, I32], I32),
+    getsockopt: signature("getsockopt", [I32, I32, I32, U8Array, U8Array], I32),
+    sendmsg: signature("sendmsg", [I32, U8Array, I32], I64),
+    recvmsg: signature("recvmsg", [I32, U8Array, I32], I64),
+    pipe: signature("pipe2", [U8Array, I32], I32),
+    poll: signature("poll", [U8Array, U64, I32], I32),
     syscall: signature("syscall", [I64, I64, I64, I64, I64, I64, I64], I64),
     kexecFileLoad: signature("syscall", [I64, I64, I64, I64, U8Array, I64, I64], I64)
   } as const
@@ -215,4 +225,43 @@ export const systemCalls: SystemCalls = {
   kexecLoaded: () => Fs.readFileSync("/sys/kernel/kexec_loaded", "utf8").trim() === "1",
   // The call itself returns only if the kernel refused.
   reboot: (command) => Promise.resolve(call("reboot", [command]))
+}
+
+/**
+ * Sockets are the running kernel's also where the rest of it is a model: they lead to another process. All Buffers are
+ * structs built by hand (`internal/unixSocket.ts`).
+ */
+export const sockets = {
+  socket: (domain: number, type: number): number => call("socket", [domain, type, 0]),
+  bind: (fd: number, address: Buffer): number => call("bind", [fd, address, address.length]),
+  listen: (fd: number, backlog: number): number => call("listen", [fd, backlog]),
+  connect: (fd: number, address: Buffer): number => call("connect", [fd, address, address.length]),
+  accept: (fd: number, flags: number): number => call("accept", [fd, 0, 0, flags]),
+  getsockopt: (fd: number, level: number, option: number, value: Buffer, length: Buffer): number =>
+    call("getsockopt", [fd, level, option, value, length]),
+  sendmsg: (fd: number, message: Buffer, flags: number): number => call("sendmsg", [fd, message, flags]),
+  recvmsg: (fd: number, message: Buffer, flags: number): number => call("recvmsg", [fd, message, flags]),
+  pipe: (ends: Buffer, flags: number): number => call("pipe", [ends, flags]),
+  poll: (entries: Buffer, count: number, timeoutMs: number): number => call("poll", [entries, count, timeoutMs]),
+  /** On libuv's pool, of which it blocks one of four threads: keep the time-out short. */
+  pollAsync: (entries: Buffer, count: number, timeoutMs: number): Promise<number> =>
+    callAsync("poll", [entries, count, timeoutMs])
+} as const
+
+/**
+ * Where a Buffer's bytes lie, for a struct that points to them. They stay there as long as the Buffer is referenced, if it is
+ * not smaller than what V8 keeps in its own heap (64 bytes).
+ */
+export const addressOf = (buffer: Buffer): bigint => {
+  ensureOpen()
+  const { BigInt: Big, U64, U8Array } = DataType
+  const address: unknown = load({
+    library,
+    funcName: "memmove",
+    retType: Big,
+    paramsType: [U8Array, U8Array, U64],
+    paramsValue: [buffer, buffer, 0]
+  })
+  if (typeof address !== "bigint") throw new TypeError("memmove answered no address")
+  return BigInt.asUintN(64, address)
 }

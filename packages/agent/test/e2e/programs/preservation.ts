@@ -1,5 +1,5 @@
 // Runs inside the QEMU host: what the real kernel says to a file that is preserved twice. Prints one JSON object.
-import * as Custody from "@liveupdate/sdk/Custody"
+import * as Keeper from "@liveupdate/sdk/Keeper"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Token from "@liveupdate/sdk/Token"
@@ -39,7 +39,7 @@ const program = Effect.gen(function* () {
   )
   const missing = facts(yield* Effect.flip(Effect.scoped(LiveUpdate.retrieve("nobody"))))
   return { ...refused, afterwards: afterwards._tag, missing }
-}).pipe(Effect.scoped, Effect.provide(LiveUpdate.layer.pipe(Layer.provide(Custody.layer()))))
+}).pipe(Effect.scoped, Effect.provide(LiveUpdate.layer.pipe(Layer.provide(Keeper.layer()))))
 
 const json = (value: unknown) =>
   JSON.stringify(value, (_key, part: unknown) => (typeof part === "bigint" ? part.toString() : part))
