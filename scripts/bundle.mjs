@@ -2,6 +2,7 @@
 //
 //   launch.cjs   every command: starts agent.cjs with the code in agent.cache
 //   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
+//   KeeperMain.js holds retrieved sessions until they are finished
 //   early        starts resume.cjs before the rest of the system's boot
 //   *.service    the systemd unit of the same
 //   *.node       ffi-rs's native part
@@ -44,8 +45,13 @@ const resume = await build({
   ...options,
   format: "cjs",
   entryPoints: [join(agent, "dist/resume.js")],
-  outfile: join(out, "resume.cjs")
+  outfile: join(out, "resume.cjs"),
+  define: { "import.meta.url": "liveupdateUrl" },
+  banner: { js: 'const liveupdateUrl = require("node:url").pathToFileURL(__filename).href;' }
 })
+// Under the name that it has in the SDK, beside which the SDK looks for it.
+const keeper = join(dirname(createRequire(join(agent, "package.json")).resolve("@liveupdate/sdk")), "KeeperMain.js")
+await build({ ...options, format: "cjs", entryPoints: [keeper], outfile: join(out, "KeeperMain.js") })
 // The agent on a host has nothing to do with what builds and boots QEMU hosts: that stays outside.
 await build({
   ...options,

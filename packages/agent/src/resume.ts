@@ -1,15 +1,12 @@
 #!/usr/bin/env node
 // Entry of `agent resume`, alone or frozen into a start-up snapshot (`node --build-snapshot`): see upgrade/QuickStart.ts.
 import { startupSnapshot } from "node:v8"
-import { main } from "./cli/ResumeMain.ts"
+import { start } from "./cli/ResumeMain.ts"
 import { rehearse } from "./cli/ResumeRehearsal.ts"
 
-const start = () =>
-  process.argv.includes("--rehearse")
-    ? rehearse()
-    : main(process.argv.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
+const begin = () => (process.argv.includes("--rehearse") ? rehearse() : start(process.argv))
 
 if (startupSnapshot.isBuildingSnapshot()) {
-  startupSnapshot.setDeserializeMainFunction(start)
+  startupSnapshot.setDeserializeMainFunction(begin)
   rehearse()
-} else start()
+} else begin()

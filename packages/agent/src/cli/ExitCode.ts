@@ -17,7 +17,7 @@ export const ExitCode = {
   precondition: 5,
   /** The live update was undone; the VMs run as before. */
   rolledBack: 6,
-  /** After the jump: a VM is parked, its memory intact; nobody but the operator can go on. */
+  /** After the jump: a VM is not back, its memory kept; nobody but the operator can go on. */
   needsOperator: 7,
   /** Whoever read the output of a command on a QEMU host has gone: 128 + SIGPIPE. */
   outputClosed: 141

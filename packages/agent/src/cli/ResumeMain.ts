@@ -5,6 +5,8 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
+import type * as Keeper from "@liveupdate/sdk/Keeper"
+import * as KeeperProgram from "@liveupdate/sdk/KeeperProgram"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
@@ -72,14 +74,41 @@ export const program = (listener: Listener, options: Omit<ResumeOptions, "listen
   )
 }
 
+/** Tells this program to be the keeper; a directory follows. */
+const KEEP = "--keep"
+
+/** A snapshot in memory has no other path than one of this process's descriptors. */
+const inheritedFd = (argument: string): number | undefined => {
+  const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(argument)?.[1]
+  return fd === undefined ? undefined : Number(fd)
+}
+
 /**
+ * The keeper is this very program once more, as there may be no file of another one: Node and the snapshot can lie in memory
+ * only (`upgrade/CarriedAgent.ts`, which gives the snapshot the descriptor 4, the first one that a keeper inherits).
+ */
+const keeper = (): Keeper.Command => ({
+  file: "/proc/self/exe",
+  args: [...process.execArgv, process.argv[1] ?? "resume", KEEP],
+  descriptors: process.execArgv.map(inheritedFd).filter((fd) => fd !== undefined)
+})
+
+/**
+ * What this program was started for.
+ *
  * @since 0.1.0
  * @category running
  */
-export const main = (format: Output.Format): void =>
+export const start = (args: ReadonlyArray<string>): void => {
+  const keep = args.indexOf(KEEP)
+  if (keep >= 0) process.exitCode = KeeperProgram.run(args[keep + 1])
+  else main(args.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
+}
+
+const main = (format: Output.Format): void =>
   run(
     program(Output.eventListener(format)).pipe(
       Effect.flatMap((resumed) => Output.result(format, sentence(resumed), { type: "resumed", ...resumed })),
-      Effect.provide(Layers.host)
+      Effect.provide(Layers.hostWith({ command: keeper() }))
     )
   )

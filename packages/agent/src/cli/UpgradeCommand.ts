@@ -6,6 +6,7 @@
 import { fileURLToPath } from "node:url"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
+import * as Custody from "@liveupdate/sdk/Custody"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -138,6 +139,24 @@ const follow = (run: string, listener: RunLog.Listener) =>
     }
   )
 
+/** Sessions in custody: somebody is at work on them, or `agent resume` has to take them up again. */
+const showHeld = (output: Output.Format) =>
+  Custody.list.pipe(
+    Effect.flatMap(
+      Effect.forEach(
+        ({ session, holder, pid }) =>
+          Output.result(output, `Held until it is finished: session ${session} (${holder}, pid ${pid})`, {
+            type: "held",
+            session,
+            holder,
+            pid
+          }),
+        { discard: true }
+      )
+    ),
+    Effect.catchAll((error) => Effect.logError(error.message))
+  )
+
 const status = Command.make(
   "status",
   {
@@ -158,10 +177,16 @@ const status = Command.make(
         ])
       const runs = yield* RunLog.list()
       const name = Option.getOrElse(run, () => runs.at(-1))
-      if (name === undefined || !runs.includes(name)) return yield* new RunNotFound({ run: name })
+      if (name === undefined || !runs.includes(name)) {
+        yield* showHeld(output)
+        return yield* new RunNotFound({ run: name })
+      }
       if (following) return yield* Effect.asVoid(follow(name, Output.eventListener(output)))
       const events = eventsOf((yield* RunLog.readFrom(name, 0)).lines)
-      if (output === "ndjson") return events.forEach(Output.eventListener(output))
+      if (output === "ndjson") {
+        events.forEach(Output.eventListener(output))
+        return yield* showHeld(output)
+      }
       const line = TimeLine.make(events)
       const outcome = events.findLast((event) => event.type === "outcome")
       const text = [
@@ -172,8 +197,9 @@ const status = Command.make(
           : `${outcome.result}: ${outcome.message}`
       ].join("\n")
       yield* Output.result(output, text, {})
+      yield* showHeld(output)
     })
-).pipe(Command.withDescription("Show a live update: its time line and how it ended"))
+).pipe(Command.withDescription("Show a live update: its time line, how it ended, and what is held unfinished"))
 
 /**
  * @since 0.1.0

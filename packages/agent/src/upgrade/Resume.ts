@@ -1,6 +1,6 @@
 /**
  * The half of a live update that runs on the new kernel. There is no way back here, only forward: what can't be brought
- * back now stays parked with its memory, to be tried again.
+ * back now is kept with its memory, to be tried again.
  *
  * While this runs the guests stand still, so this module loads and does only what they need to run again.
  *

@@ -44,7 +44,7 @@ export class RolledBack extends Data.TaggedError("RolledBack")<{
 }
 
 /**
- * After the jump a VM could not be brought back. Its memory is kept: the session is parked and can be retrieved again.
+ * After the jump a VM could not be brought back. Its memory is kept: the session is in custody and can be retrieved again.
  *
  * @since 0.1.0
  * @category errors
@@ -54,6 +54,6 @@ export class NeedsOperator extends Data.TaggedError("NeedsOperator")<{
 }> {
   override get message(): string {
     const list = this.vms.map((_) => `${_.vm} failed at ${_.step}: ${_.reason}`).join("; ")
-    return `After the jump: ${list}. The guest memory is parked, do not reboot. Remove the cause, then run: agent resume`
+    return `After the jump: ${list}. The guest memory is kept, do not reboot. Remove the cause, then run: agent resume`
   }
 }
