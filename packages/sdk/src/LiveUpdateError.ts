@@ -10,12 +10,16 @@
 import * as Schema from "effect/Schema"
 import * as Device from "./errors/DeviceErrors.ts"
 import * as File from "./errors/FileErrors.ts"
+import * as Hardware from "./errors/HardwareErrors.ts"
 import * as Kexec from "./errors/KexecErrors.ts"
+import { NotPreservable } from "./errors/NotPreservable.ts"
 import * as Session from "./errors/SessionErrors.ts"
 
 export * from "./errors/DeviceErrors.ts"
 export * from "./errors/FileErrors.ts"
+export * from "./errors/HardwareErrors.ts"
 export * from "./errors/KexecErrors.ts"
+export * from "./errors/NotPreservable.ts"
 export { Operation, type Subject } from "./errors/Origin.ts"
 export * from "./errors/SessionErrors.ts"
 
@@ -45,12 +49,23 @@ export const LiveUpdateError = Schema.Union(
   File.TokenNotFound,
   File.NoHandler,
   File.PreserveRefused,
-  File.NotPreservable,
+  NotPreservable,
   File.MemoryFrozen,
   File.InvalidSize,
   File.NotOfThisSession,
   File.RetrieveFailed,
   File.NotFound,
+  Hardware.DriverMissing,
+  Hardware.DeviceInUse,
+  Hardware.DeviceGone,
+  Hardware.BindRefused,
+  Hardware.NotIsolated,
+  Hardware.PageTableRefused,
+  Hardware.MappingsFrozen,
+  Hardware.AddressInUse,
+  Hardware.InvalidMapping,
+  Hardware.ObjectNotFound,
+  Hardware.VmOfAnotherProcess,
   Kexec.KexecNotLoaded,
   Kexec.KexecBusy,
   Kexec.KernelImageRejected,

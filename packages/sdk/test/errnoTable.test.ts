@@ -54,7 +54,7 @@ describe("errno table", () => {
         for (const errno of functions[name].errnos) {
           const meaning = means[errno]
           assert.isDefined(meaning, `${name} can answer ${errno} to ${operation}: say what that means`)
-          if (typeof meaning === "object" || errno === "ENOIOCTLCMD") continue
+          if (typeof meaning === "object" || errno === "ENOIOCTLCMD" || errno === "EDEADLOCK") continue
           const error = fromErrno(operation, -numbers[errno])
           assert.strictEqual(error._tag, meaning, `${operation}: ${errno} from ${name}`)
           assert.notStrictEqual(error._tag, "UnexpectedErrno")

@@ -2,20 +2,20 @@
  * What the kernel can answer to each operation, and what that means here: the claim that `errnoTable.test.ts` holds the table
  * to, and that `npm run kernel-answers -- LINUX` holds to the kernel's source.
  */
-import type { ErrnoName } from "../src/internal/errno.ts"
-import type { LiveUpdateError, Operation } from "../src/LiveUpdateError.ts"
-
-/** One of these never leaves the kernel: `vfs_ioctl` makes ENOTTY of it (`fs/ioctl.c`). */
-export type KernelErrno = ErrnoName | "ENOIOCTLCMD"
-
-/** A function of the kernel, and the errnos that are written in its body; of a whole subsystem, those that it may pass on. */
-export interface KernelFunction {
-  /** Path in the kernel's source; of a subsystem its directory; of a system call its manual page. */
-  readonly file: string
-  readonly errnos: ReadonlyArray<KernelErrno>
-}
-
-const at = (file: string, ...errnos: ReadonlyArray<KernelErrno>): KernelFunction => ({ file, errnos })
+import type { Operation } from "../src/LiveUpdateError.ts"
+import {
+  type Answers,
+  adopt,
+  at,
+  buffer,
+  converted,
+  descriptors,
+  type KernelFunction,
+  known,
+  never,
+  paths
+} from "./kernelAnswer.ts"
+import { hardwareAnswers, hardwareFunctions } from "./kernelAnswersHardware.ts"
 
 const core = "kernel/liveupdate/luo_core.c"
 const session = "kernel/liveupdate/luo_session.c"
@@ -117,29 +117,12 @@ export const functions = {
   "pwrite(2)": at("man 2 pwrite", "EBADF", "EINVAL", "EFBIG", "ENOSPC", "EPERM", "ESPIPE"),
   "pidfd_open(2)": at("man 2 pidfd_open", "EINVAL", "ESRCH", "ENOENT", "EMFILE", "ENFILE", "ENOMEM"),
   "pidfd_getfd(2)": at("man 2 pidfd_getfd", "EBADF", "EPERM", "ESRCH", "EMFILE"),
-  "flock(2)": at("man 2 flock", "EAGAIN", "EBADF")
+  "flock(2)": at("man 2 flock", "EAGAIN", "EBADF"),
+  "readlink(2)": at("man 2 readlink", "EACCES", "EINVAL", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOMEM", "ENOTDIR"),
+  ...hardwareFunctions
 } satisfies Readonly<Record<string, KernelFunction>>
 
 export type FunctionName = keyof typeof functions
-
-type Tag = LiveUpdateError["_tag"]
-
-/** Why an errno in a function's body is no answer to this operation, whatever the table says to it. */
-export interface Never {
-  readonly never: string
-}
-
-const never = (why: string): Never => ({ never: why })
-
-/** What an operation reaches, and what every errno in there means. */
-export interface Answers {
-  readonly reaches: ReadonlyArray<FunctionName>
-  readonly means: { readonly [E in KernelErrno]?: Tag | Never }
-}
-
-const buffer = never("the SDK's own argument is always readable and writable memory")
-const converted = never("vfs_ioctl makes ENOTTY of it")
-const known = never("requests, struct sizes and reserved fields are the SDK's own (ioctl.test.ts)")
 
 const deviceIoctl = [
   "luo_ioctl",
@@ -172,30 +155,6 @@ const anyIoctl = {
   E2BIG: "Unsupported",
   EFAULT: buffer
 } as const satisfies Answers["means"]
-
-const descriptors = { EMFILE: "LimitReached", ENFILE: "LimitReached", ENOMEM: "LimitReached" } as const
-
-const paths = {
-  EACCES: "PermissionDenied",
-  EPERM: "PermissionDenied",
-  ENOENT: "NotFound",
-  ENOTDIR: "NotFound",
-  ELOOP: "NotFound",
-  ENAMETOOLONG: "NotFound",
-  ...descriptors
-} as const
-
-const adopt: Answers = {
-  reaches: ["pidfd_open(2)", "pidfd_getfd(2)"],
-  means: {
-    ...descriptors,
-    EINVAL: "NotFound",
-    ESRCH: "NotFound",
-    ENOENT: "NotFound",
-    EBADF: "NotFound",
-    EPERM: "PermissionDenied"
-  }
-}
 
 export const answers: Readonly<Record<Operation, Answers>> = {
   "device.open": {
@@ -337,21 +296,11 @@ export const answers: Readonly<Record<Operation, Answers>> = {
     }
   },
   "memfd.adopt": adopt,
-  "iommufd.open": { reaches: ["open(2)"], means: paths },
-  "iommufd.adopt": adopt,
-  "iommufd.allocate": { reaches: [], means: {} },
-  "iommufd.map": { reaches: [], means: {} },
-  "iommufd.unmap": { reaches: [], means: {} },
-  "iommufd.mark": { reaches: [], means: {} },
-  "vfio.find": { reaches: [], means: {} },
-  "vfio.open": { reaches: ["open(2)"], means: paths },
-  "vfio.adopt": adopt,
-  "vfio.bind": { reaches: [], means: {} },
-  "vfio.attach": { reaches: [], means: {} },
-  "kvm.open": { reaches: ["open(2)"], means: paths },
-  "kvm.create": { reaches: [], means: {} },
-  "kvm.adopt": adopt,
-  "kvm.createGuestMemfd": { reaches: [], means: {} },
+  ...hardwareAnswers,
+  "file.inspect": {
+    reaches: ["open(2)", "fstat(2)", "statfs(2)", "readlink(2)"],
+    means: { ...paths, EBADF: "HandleClosed", EINVAL: "WrongKind" }
+  },
   "file.open": { reaches: ["open(2)"], means: paths },
   "host.lock": {
     reaches: ["open(2)", "flock(2)"],

@@ -3,7 +3,8 @@
 // writes an errno is missing. Exit code 1 when they differ; files that the source tree doesn't have are named and passed over.
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { functions, type KernelFunction, notReached } from "../test/kernelAnswers.ts"
+import type { KernelFunction } from "../test/kernelAnswer.ts"
+import { functions, notReached } from "../test/kernelAnswers.ts"
 
 const root = process.argv[2]
 if (root === undefined || !existsSync(join(root, "kernel/liveupdate/luo_core.c"))) {

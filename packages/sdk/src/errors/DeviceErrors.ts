@@ -114,21 +114,23 @@ const limits = {
   files: [
     "room for files in this session",
     "Spread the files over several sessions; under vm.overcommit_memory=2 it can be memory, too"
-  ]
+  ],
+  addresses: ["room for a mapping of this size", "Unmap something, or map less"]
 } as const
 
 /**
  * A limit was reached; `limit` says which: memory (ENOMEM), this process's or the host's descriptors (EMFILE, ENFILE), the
  * kernel's room for sessions or for the files of one (ENOSPC: `kho_block_add` in `kernel/liveupdate/kho_block.c` stops at
  * 10,000 blocks of 4 KiB in 7.3, older kernels at a fixed number of pages), the scratch memory that an image is loaded into
- * (EADDRNOTAVAIL: `kho_locate_mem_hole` in `kernel/liveupdate/kexec_handover.c`).
+ * (EADDRNOTAVAIL: `kho_locate_mem_hole` in `kernel/liveupdate/kexec_handover.c`), or the addresses that devices can reach (ENOSPC
+ * from an iommufd).
  *
  * @since 0.1.0
  * @category errors
  */
 export class LimitReached extends Schema.TaggedError<LimitReached>()("LimitReached", {
   ...origin,
-  limit: Schema.Literal("memory", "descriptors", "sessions", "files", "image")
+  limit: Schema.Literal("memory", "descriptors", "sessions", "files", "image", "addresses")
 }) {
   get next(): string {
     return limits[this.limit][1]

@@ -146,64 +146,6 @@ export class PreserveRefused extends Schema.TaggedError<PreserveRefused>()("Pres
   }
 }
 
-/** Why a file can't be preserved, and what to do about it. */
-const reasons = {
-  hugetlb: [
-    "it is made of hugetlb pages",
-    "Create it without MFD_HUGETLB; ask for huge folios instead (Memfd.create, hugePages)"
-  ],
-  linked: ["it has a name in a file system", "Use a memfd, or unlink the file"],
-  "not-memory": ["it is no shared memory", "Preserve memfds; other files have a kind of their own"],
-  "unknown-seals": ["it carries seals that the handler doesn't know", "Create it with known seals only"],
-  "exec-sealed": [
-    "it carries F_SEAL_EXEC without F_SEAL_WRITE and would come back read-only",
-    "Create it with MFD_EXEC instead of MFD_NOEXEC_SEAL, and see sysctl vm.memfd_noexec"
-  ],
-  "too-large": ["it has 2^32 pages or more", "Split it"]
-} as const
-
-/**
- * Why `check` says that a file can't be preserved as it is.
- *
- * - `hugetlb`: a hugetlb file is no shmem file, the memfd handler doesn't take it (`memfd_luo_can_preserve`).
- * - `linked`: only files without a name count (`i_nlink`, same place).
- * - `not-memory`: neither.
- * - `unknown-seals`: EOPNOTSUPP from `memfd_luo_preserve`.
- * - `exec-sealed`: the kernel would accept it and bring it back sealed against writing: `memfd_luo_retrieve` adds the seals to
- *   a new file whose mode has execute bits, where F_SEAL_EXEC implies the others (`memfd_add_seals` in `mm/memfd.c`). A
- *   guest's RAM would come back read-only, after the jump, when nothing can be undone. So it is refused before.
- * - `too-large`: EFBIG from `memfd_luo_preserve`.
- *
- * @since 0.1.0
- * @category models
- */
-export const Reason = Schema.Literal("hugetlb", "linked", "not-memory", "unknown-seals", "exec-sealed", "too-large")
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-/**
- * The file can't be preserved as it is, for these reasons: found by the SDK, before the kernel was asked or to explain its
- * refusal.
- *
- * @since 0.1.0
- * @category errors
- */
-export class NotPreservable extends Schema.TaggedError<NotPreservable>()("NotPreservable", {
-  ...origin,
-  reasons: Schema.NonEmptyArray(Reason)
-}) {
-  get next(): string {
-    return this.reasons.map((reason) => reasons[reason][1]).join(". ")
-  }
-  override get message(): string {
-    return sentence(this, `The file can't be preserved: ${this.reasons.map((reason) => reasons[reason][0]).join("; ")}`)
-  }
-}
-
 /**
  * The memfd can't be changed like that: its size is frozen while it is preserved (EPERM; `shmem_setattr` and
  * `shmem_write_begin` in `mm/shmem.c`), a seal forbids it (EPERM), or it is to be sealed against writing while it is mapped
@@ -231,7 +173,9 @@ export class MemoryFrozen extends Schema.TaggedError<MemoryFrozen>()("MemoryFroz
  */
 export class InvalidSize extends Schema.TaggedError<InvalidSize>()("InvalidSize", origin) {
   get next(): string {
-    return "Give a whole number of bytes from 0 to 2^53-1"
+    return this.kind === "guest_memfd"
+      ? "Give a multiple of 4096 bytes, at least one page"
+      : "Give a whole number of bytes from 0 to 2^53-1"
   }
   override get message(): string {
     return sentence(this, "Not a size in bytes")

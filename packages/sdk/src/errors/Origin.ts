@@ -33,16 +33,19 @@ export const Operation = Schema.Literal(
   "iommufd.map",
   "iommufd.unmap",
   "iommufd.mark",
+  "iommufd.destroy",
   "vfio.find",
   "vfio.open",
   "vfio.adopt",
   "vfio.bind",
   "vfio.attach",
+  "vfio.detach",
   "kvm.open",
   "kvm.create",
   "kvm.adopt",
   "kvm.createGuestMemfd",
   "file.open",
+  "file.inspect",
   "host.lock",
   "kexec.load",
   "kexec.unload",
@@ -67,6 +70,8 @@ export interface Subject {
   /** The kind of file: `memfd`, `vfio`, … */
   readonly kind?: string
   readonly path?: string
+  /** What inside the file: `ioas 2, iova 0x100000`. */
+  readonly object?: string
 }
 
 /**
@@ -82,7 +87,8 @@ export const origin = {
   session: Schema.optionalWith(Schema.String, { exact: true }),
   token: Schema.optionalWith(Schema.BigInt, { exact: true }),
   kind: Schema.optionalWith(Schema.String, { exact: true }),
-  path: Schema.optionalWith(Schema.String, { exact: true })
+  path: Schema.optionalWith(Schema.String, { exact: true }),
+  object: Schema.optionalWith(Schema.String, { exact: true })
 }
 
 const place = (e: Subject): string =>
@@ -90,7 +96,8 @@ const place = (e: Subject): string =>
     e.session === undefined ? undefined : `session "${e.session}"`,
     e.token === undefined ? undefined : `token ${e.token}`,
     e.kind,
-    e.path
+    e.path,
+    e.object
   ]
     .filter((part) => part !== undefined)
     .join(", ")

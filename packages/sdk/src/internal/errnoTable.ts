@@ -41,6 +41,9 @@ const path: Row = {
   [errno.ELOOP]: of(E.NotFound)
 }
 
+/** What is read by its name; EINVAL: a link that is none. */
+const named: Row = { ...path, [errno.EINVAL]: of(E.WrongKind) }
+
 // shmem_write_begin, shmem_setattr (mm/shmem.c): EPERM for a seal as for a frozen size. shmem_inode_acct_blocks: ENOSPC for
 // memory that may not be promised (vm.overcommit_memory=2).
 const memory: Row = { [errno.EPERM]: of(E.MemoryFrozen), [errno.ENOSPC]: limit("memory") }
@@ -55,6 +58,24 @@ const adopted: Row = {
 
 // luo_ioctl, luo_session_ioctl: ENOTTY when it isn't their descriptor at all; an unknown request is EINVAL.
 const luo: Row = { [errno.ENOTTY]: of(E.WrongKind) }
+
+// misc_open and chrdev_open: the node without its driver; no node at all.
+const driver: Row = {
+  ...path,
+  [errno.ENOENT]: of(E.DriverMissing),
+  [errno.ENXIO]: of(E.DriverMissing),
+  [errno.ENODEV]: of(E.DriverMissing)
+}
+
+// iommufd_get_object (drivers/iommu/iommufd/main.c); EOPNOTSUPP: a flag that this kernel doesn't know.
+const object: Row = { [errno.ENOENT]: of(E.ObjectNotFound), [errno.EOPNOTSUPP]: of(E.Unsupported) }
+
+// iopt_check_iova and iopt_unmap_iova (drivers/iommu/iommufd/io_pagetable.c)
+const range: Row = {
+  [errno.EINVAL]: of(E.InvalidMapping),
+  [errno.EOVERFLOW]: of(E.InvalidMapping),
+  [errno.EBUSY]: of(E.MappingsFrozen)
+}
 
 /**
  * Operation × errno → meaning, read from the 7.3 source; the functions that answer are named per row, and all of them with
@@ -143,24 +164,73 @@ const meanings: Readonly<Record<E.Operation, Row>> = {
     [errno.EINVAL]: of(E.Unsupported)
   },
   "memfd.adopt": adopted,
-  "iommufd.open": path,
+  // iommufd_fops_open, iommufd_fops_ioctl (drivers/iommu/iommufd/main.c): a number beyond its table is ENOTTY.
+  "iommufd.open": driver,
   "iommufd.adopt": adopted,
-  "iommufd.allocate": {},
-  "iommufd.map": {},
-  "iommufd.unmap": {},
-  "iommufd.mark": {},
-  "vfio.find": path,
-  "vfio.open": path,
+  // iommufd_ioas_alloc_ioctl (ioas.c), iommufd_hwpt_alloc (hw_pagetable.c), iopt_table_add_domain (io_pagetable.c)
+  "iommufd.allocate": {
+    ...object,
+    [errno.EINVAL]: of(E.PageTableRefused),
+    [errno.EADDRINUSE]: of(E.PageTableRefused),
+    [errno.ENODEV]: of(E.DeviceGone),
+    [errno.EBUSY]: of(E.MappingsFrozen)
+  },
+  // iommufd_ioas_map_file (ioas.c), iopt_alloc_area_pages, iopt_check_iova, iopt_alloc_iova (io_pagetable.c)
+  "iommufd.map": {
+    ...object,
+    ...range,
+    [errno.EEXIST]: of(E.AddressInUse),
+    [errno.ENOSPC]: limit("addresses")
+  },
+  // iommufd_ioas_unmap (ioas.c), iopt_unmap_iova_range (io_pagetable.c)
+  "iommufd.unmap": { ...object, ...range },
+  // Nothing is asked of the kernel: see Iommufd.markPageTable.
+  "iommufd.mark": object,
+  // iommufd_object_remove (main.c)
+  "iommufd.destroy": { ...object, [errno.EBUSY]: of(E.MappingsFrozen) },
+  "vfio.find": named,
+  // vfio_device_fops_cdev_open (drivers/vfio/device_cdev.c)
+  "vfio.open": { ...driver, [errno.ENODEV]: of(E.DeviceGone) },
   "vfio.adopt": adopted,
-  "vfio.bind": {},
-  "vfio.attach": {},
-  "kvm.open": path,
-  "kvm.create": {},
+  // vfio_df_ioctl_bind_iommufd (device_cdev.c), iommufd_bind_iommu (drivers/iommu/iommufd/device.c)
+  "vfio.bind": {
+    [errno.EBUSY]: of(E.DeviceInUse),
+    [errno.EINVAL]: of(E.BindRefused),
+    [errno.EPERM]: of(E.NotIsolated),
+    [errno.EBADFD]: of(E.WrongKind),
+    [errno.ENODEV]: of(E.DeviceGone)
+  },
+  // vfio_df_ioctl_attach_pt (device_cdev.c), iommufd_device_change_pt (drivers/iommu/iommufd/device.c)
+  "vfio.attach": {
+    ...object,
+    [errno.EBUSY]: of(E.DeviceInUse),
+    [errno.EINVAL]: of(E.PageTableRefused),
+    [errno.EADDRINUSE]: of(E.PageTableRefused),
+    [errno.ENODEV]: of(E.DeviceGone),
+    [errno.EIO]: of(E.DeviceGone)
+  },
+  // vfio_df_ioctl_detach_pt (device_cdev.c)
+  "vfio.detach": {
+    [errno.EINVAL]: of(E.BindRefused),
+    [errno.ENODEV]: of(E.DeviceGone),
+    [errno.EIO]: of(E.DeviceGone)
+  },
+  "kvm.open": driver,
+  // kvm_dev_ioctl_create_vm, kvm_create_vm, kvm_enable_virtualization (virt/kvm/kvm_main.c)
+  "kvm.create": {
+    [errno.EBUSY]: of(E.DeviceInUse),
+    [errno.EIO]: of(E.DriverMissing),
+    [errno.EOPNOTSUPP]: of(E.DriverMissing),
+    [errno.EINVAL]: of(E.Unsupported)
+  },
   "kvm.adopt": adopted,
-  "kvm.createGuestMemfd": {},
+  // kvm_gmem_create (virt/kvm/guest_memfd.c): the size is checked before, so EINVAL is about flags; and an architecture without
+  // guest_memfd gives it to the ioctl itself.
+  "kvm.createGuestMemfd": { [errno.EINVAL]: of(E.Unsupported), [errno.EIO]: of(E.VmOfAnotherProcess) },
   // flock(2)
   "host.lock": { ...path, [errno.EAGAIN]: of(E.HostLocked), [errno.EROFS]: of(E.PermissionDenied) },
   "file.open": path,
+  "file.inspect": named,
   // kexec_file_load (kernel/kexec_file.c), bzImage64_probe and bzImage64_load (arch/x86/kernel/kexec-bzimage64.c),
   // kernel_read_file (fs/kernel_read_file.c), verify_pefile_signature (crypto/asymmetric_keys/verify_pefile.c).
   "kexec.load": {

@@ -2,7 +2,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { LiveUpdateError, Operation, Subject } from "../LiveUpdateError.ts"
 import { fromErrno } from "./errnoTable.ts"
+import type { Request } from "./ioctl.ts"
 import { type FileStatus, Kernel, type SystemCalls } from "./Kernel.ts"
+import type { Fields, Given, Values } from "./struct.ts"
 
 /** A system call that answers a value or a negated errno. */
 export const call = (
@@ -39,6 +41,42 @@ export const ask = <A>(
     const answer = run(kernel)
     return typeof answer === "number" ? Effect.fail(fromErrno(operation, answer, subject)) : Effect.succeed(answer)
   })
+
+/** An ioctl with a struct: what the kernel made of it. */
+export const request = <F extends Fields>(
+  operation: Operation,
+  subject: Subject,
+  fd: number,
+  request: Request<F>,
+  given: Given<F>
+): Effect.Effect<Values<F>, LiveUpdateError> =>
+  Effect.suspend(() => {
+    const argument = request.encode(given)
+    return Effect.map(
+      call(operation, subject, (kernel) => kernel.ioctl(fd, request.number, argument)),
+      () => request.decode(argument)
+    )
+  })
+
+/** The same on libuv's pool, for requests whose cost grows with the memory that they are about. */
+export const requestAsync = <F extends Fields>(
+  operation: Operation,
+  subject: Subject,
+  fd: number,
+  request: Request<F>,
+  given: Given<F>
+): Effect.Effect<Values<F>, LiveUpdateError> =>
+  Effect.suspend(() => {
+    const argument = request.encode(given)
+    return Effect.map(
+      callAsync(operation, subject, (kernel) => kernel.ioctlAsync(fd, request.number, argument)),
+      () => request.decode(argument)
+    )
+  })
+
+/** What the file behind a descriptor is called: its path, or `anon_inode:kvm-vm` and the like. */
+export const linkOf = (subject: Subject, fd: number): Effect.Effect<string, LiveUpdateError> =>
+  ask<string>("file.inspect", subject, (kernel) => kernel.readLink(`/proc/self/fd/${fd}`))
 
 /** Size, links and identity of an open file. */
 export const status = (

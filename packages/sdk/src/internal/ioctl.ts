@@ -100,6 +100,14 @@ export const IOMMU_IOAS_MAP_READABLE = 0x4
 
 /** include/uapi/linux/vfio.h. Type ';' (0x3b), `_IO` numbers from 100. */
 export const vfio = {
+  getInfo: request("VFIO_DEVICE_GET_INFO", 0x3b6b, "vfio_device_info", {
+    argsz: "length",
+    flags: "u32",
+    num_regions: "u32",
+    num_irqs: "u32",
+    cap_offset: "u32",
+    pad: "u32"
+  }),
   bindIommufd: request("VFIO_DEVICE_BIND_IOMMUFD", 0x3b76, "vfio_device_bind_iommufd", {
     argsz: "length",
     flags: "u32",

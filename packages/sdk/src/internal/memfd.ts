@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
-import { type LiveUpdateError, NotPreservable, type Operation, type Reason, type Subject } from "../LiveUpdateError.ts"
+import type { LiveUpdateError, Operation, Reason, Subject } from "../LiveUpdateError.ts"
 import * as Fd from "./fd.ts"
+import * as Refusal from "./refusal.ts"
 
 // include/uapi/linux/fcntl.h, include/uapi/linux/magic.h
 const F_GET_SEALS = 1034
@@ -38,19 +39,17 @@ const reasons = Effect.fnUntraced(function* (
   const { links, size } = yield* Fd.status("memfd.stat", subject, fd)
   const bits = yield* sealBits("memfd.stat", subject, fd)
   return [
-    ...(links > 0 ? (["linked"] as const) : []),
-    ...(size > BYTES_MAX ? (["too-large"] as const) : []),
-    ...((bits & ~known) === 0 ? [] : (["unknown-seals"] as const)),
-    ...(isExecSealed(bits) ? (["exec-sealed"] as const) : [])
+    ...Refusal.when(links > 0, "linked"),
+    ...Refusal.when(size > BYTES_MAX, "too-large"),
+    ...Refusal.when((bits & ~known) !== 0, "unknown-seals"),
+    ...Refusal.when(isExecSealed(bits), "exec-sealed")
   ]
 })
 
 /** Fails with `NotPreservable` when there is a reason; `errno` is what the kernel said, if it was asked. */
-export const check = (subject: Subject, fd: number, errno = "none"): Effect.Effect<void, LiveUpdateError> =>
-  Effect.flatMap(reasons(subject, fd), ([first, ...rest]) =>
-    first === undefined
-      ? Effect.void
-      : Effect.fail(new NotPreservable({ ...subject, operation: "session.preserve", errno, reasons: [first, ...rest] }))
+export const check = (subject: Subject, fd: number, errno?: string): Effect.Effect<void, LiveUpdateError> =>
+  Effect.flatMap(reasons(subject, fd), (found) =>
+    Refusal.unlessNone(found, subject, errno === undefined ? {} : { errno })
   )
 
 /**
@@ -60,10 +59,5 @@ export const check = (subject: Subject, fd: number, errno = "none"): Effect.Effe
 export const refuseExecSealed = (subject: Subject, fd: number): Effect.Effect<void, LiveUpdateError> =>
   Effect.flatMap(
     Effect.orElseSucceed(sealBits("memfd.stat", subject, fd), () => 0),
-    (bits) =>
-      isExecSealed(bits)
-        ? Effect.fail(
-            new NotPreservable({ ...subject, operation: "session.preserve", errno: "none", reasons: ["exec-sealed"] })
-          )
-        : Effect.void
+    (bits) => Refusal.unlessNone(Refusal.when(isExecSealed(bits), "exec-sealed"), subject)
   )
