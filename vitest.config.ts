@@ -11,11 +11,12 @@ export default defineConfig({
       unit("agent"),
       unit("qemu-host"),
       unit("examples"),
+      unit("conformance"),
       {
         test: {
           name: "e2e",
-          root: "packages/agent",
-          include: ["test/e2e/**/*.test.ts"],
+          root: "packages",
+          include: ["*/test/e2e/**/*.test.ts"],
           // One QEMU host at a time: two of them on two cores would only slow each other down.
           fileParallelism: false,
           testTimeout: 600_000,

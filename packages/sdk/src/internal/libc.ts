@@ -65,6 +65,7 @@ const makeTable = () => {
 }
 
 const EINTR = 4
+const EBADF = 9
 const EINVAL = 22
 
 let table: ReturnType<typeof makeTable> | undefined
@@ -157,6 +158,9 @@ const O_CLOEXEC = 0o2000000
 const isErrno = (error: unknown): error is { readonly errno: number } =>
   typeof error === "object" && error !== null && "errno" in error && typeof error.errno === "number"
 
+/** For Node's own calls, which throw on a number that can't be a descriptor. */
+const isDescriptor = (fd: number): boolean => Number.isSafeInteger(fd) && fd >= 0 && fd <= 0x7fff_ffff
+
 const isSize = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 0
 
 /** Node's own calls throw `errno`, negated like ours, and cost a fifth of a call through ffi-rs. */
@@ -168,6 +172,9 @@ const answerOf = <A>(run: () => A): A | number => {
     throw error
   }
 }
+
+/** The same about a descriptor. */
+const answerOn = <A>(fd: number, run: () => A): A | number => (isDescriptor(fd) ? answerOf(run) : -EBADF)
 
 // include/uapi/asm-generic/mman-common.h
 const PROT_READ_WRITE = 3
@@ -205,13 +212,13 @@ export const systemCalls: SystemCalls = {
   fallocate: (fd, mode, offset, length) => call("fallocate", [fd, mode, offset, length]),
   madviseFile: (fd, length, advice) => adviseMapping(fd, length, advice),
   status: (fd) =>
-    answerOf((): FileStatus => {
+    answerOn(fd, (): FileStatus => {
       const { dev, ino, size, nlink, blocks } = Fs.fstatSync(fd)
       return { dev, ino, size, links: nlink, allocated: blocks * 512 }
     }),
-  fileSystem: (fd) => answerOf(() => Fs.statfsSync(`/proc/self/fd/${fd}`).type),
-  read: (fd, bytes, position) => answerOf(() => Fs.readSync(fd, bytes, 0, bytes.length, position)),
-  write: (fd, bytes, position) => answerOf(() => Fs.writeSync(fd, bytes, 0, bytes.length, position)),
+  fileSystem: (fd) => answerOn(fd, () => Fs.statfsSync(`/proc/self/fd/${fd}`).type),
+  read: (fd, bytes, position) => answerOn(fd, () => Fs.readSync(fd, bytes, 0, bytes.length, position)),
+  write: (fd, bytes, position) => answerOn(fd, () => Fs.writeSync(fd, bytes, 0, bytes.length, position)),
   readFile: (path) => answerOf(() => Fs.readFileSync(path, "utf8")),
   readLink: (path) => answerOf(() => Fs.readlinkSync(path)),
   readDirectory: (path) => answerOf(() => Fs.readdirSync(path)),

@@ -1,0 +1,105 @@
+/** A QEMU host whose kernel is asked the same things as the model, by a program that runs inside. */
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert } from "@effect/vitest"
+import * as Channel from "@liveupdate/qemu-host/Channel"
+import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Hosts from "../../../agent/src/cli/Hosts.ts"
+
+export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e2e/ConformanceHost")<
+  ConformanceHost,
+  {
+    readonly release: Effect.Effect<string>
+    readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
+    /** Runs the program inside to its end; its lines. */
+    readonly run: (...args: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<unknown>>
+    /** Runs it until it has taken the host into the kernel whose image is appended to the arguments. */
+    readonly runAndJump: (...args: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<unknown>>
+  }
+>() {}
+
+// Beside the agent, where ffi-rs finds its native part.
+const program = "/opt/liveupdate/conformance.mjs"
+const node = "/usr/local/bin/node"
+
+const bundle = Effect.acquireUseRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-conformance-"))),
+  (directory) =>
+    Effect.sync(() => {
+      const file = Path.join(directory, "program.mjs")
+      const script = fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url))
+      const source = fileURLToPath(new URL("../../src/program.ts", import.meta.url))
+      execFileSync(process.execPath, [script, source, file])
+      return Fs.readFileSync(file)
+    }),
+  (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
+)
+
+const make = Effect.gen(function* () {
+  const hosts = yield* QemuHost.QemuHost
+  const channel = yield* Channel.Channel
+  const name = `conformance-${process.pid}`
+  yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
+  const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload })
+
+  const write = (path: string, content: string | Uint8Array) =>
+    Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
+  yield* write(program, yield* bundle)
+
+  const release = Effect.map(Effect.orDie(channel.output(address, ["uname", "-r"])), (text) => text.trim())
+  const parse = (lines: Iterable<string>): ReadonlyArray<unknown> => Array.from(lines, (line) => JSON.parse(line))
+
+  /** What it said and how it ended, be it by a jump. */
+  const start = (args: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const child = yield* channel.exec(address, [node, program, ...args])
+      const [lines, stderr, end] = yield* Effect.all(
+        [
+          Stream.runCollect(Channel.lines(child.stdout)),
+          Channel.text(child.stderr),
+          child.exit.pipe(
+            Effect.map((status) => (status._tag === "Exited" ? status.code : -status.signal)),
+            Effect.catchTag("HostRebooted", () => Effect.succeed("jumped" as const))
+          )
+        ],
+        { concurrency: "unbounded" }
+      )
+      return { lines: parse(lines), stderr, end }
+    }).pipe(Effect.scoped, Effect.orDie)
+
+  return {
+    release,
+    write,
+    run: (...args) =>
+      Effect.map(start(args), ({ end, lines, stderr }) => {
+        assert.strictEqual(end, 0, stderr)
+        return lines
+      }),
+    runAndJump: (...args) =>
+      Effect.gen(function* () {
+        const images = Effect.orDie(channel.output(address, ["sh", "-c", "ls /boot/vmlinuz-*"]))
+        const running = `/boot/vmlinuz-${yield* release}`
+        const image =
+          (yield* images)
+            .trim()
+            .split("\n")
+            .find((path) => path !== running) ?? running
+        const { end, lines, stderr } = yield* start([...args, image])
+        assert.strictEqual(end, "jumped", stderr)
+        return lines
+      })
+  } satisfies ConformanceHost["Type"]
+})
+
+export const layer = Layer.scoped(ConformanceHost, make).pipe(
+  Layer.provide(Hosts.layer),
+  Layer.provide(NodeContext.layer)
+)

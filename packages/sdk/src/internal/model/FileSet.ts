@@ -1,0 +1,163 @@
+import { EBADF, EBUSY, EEXIST, ENOENT, ENOSPC } from "../errno.ts"
+import type { SystemCalls } from "../Kernel.ts"
+import type { FaultSubject, Faults, FileHandler, HandedOver, Preserved } from "./FileHandler.ts"
+import type { Rules } from "./Profile.ts"
+
+/** What every session of one kernel shares. */
+export interface FileContext {
+  readonly real: SystemCalls
+  readonly rules: Rules
+  readonly handlers: ReadonlyArray<FileHandler>
+  readonly faults: Faults
+  /** `luo_preserved_files`: handler and identity of every file that a session holds. */
+  readonly held: Set<string>
+}
+
+/** Outgoing: `state` until the jump. */
+export interface OutgoingFile {
+  readonly token: bigint
+  readonly handler: FileHandler
+  readonly identity: string
+  /** The kernel's own reference to the open file. */
+  readonly fd: number
+  readonly state: Preserved
+}
+
+/** What a jump carries of a file. */
+export interface CarriedFile {
+  readonly token: bigint
+  readonly compatible: string
+  readonly state: HandedOver
+}
+
+interface IncomingFile extends CarriedFile {
+  readonly handler: FileHandler
+  /** 0 not tried, a negated errno, or the descriptor of the file that came back. */
+  retrieved: number
+  identity: string | undefined
+}
+
+const key = (handler: FileHandler, identity: string): string => `${handler.compatible} ${identity}`
+
+/** The files of a session that is being collected; functions are named as in `kernel/liveupdate/luo_file.c`. */
+export const outgoing = (context: FileContext, session: () => string) => {
+  const { faults, held, real, rules } = context
+  const files: Array<OutgoingFile> = []
+  const subject = (file: { readonly token: bigint; readonly handler: FileHandler }): FaultSubject => ({
+    session: session(),
+    token: file.token,
+    handler: file.handler.compatible
+  })
+
+  /** `luo_preserve_file`, from `fget` on. */
+  const preserveOpen = (token: bigint, fd: number): number => {
+    const handler = context.handlers.find(({ canPreserve }) => canPreserve(fd))
+    if (handler === undefined) return -ENOENT
+    const identity = handler.identify(fd)
+    if (rules.guard && held.has(key(handler, identity))) return -EBUSY
+    const fault = faults.preserve(subject({ token, handler }))
+    if (fault < 0) return fault
+    const reference = real.dup(fd)
+    if (reference < 0) return reference
+    const state = handler.preserve(reference)
+    if (typeof state === "number") {
+      real.close(reference)
+      return state
+    }
+    held.add(key(handler, identity))
+    files.push({ token, handler, identity, fd: reference, state })
+    return 0
+  }
+
+  return {
+    preserve: (token: bigint, fd: number): number => {
+      if (files.some((file) => file.token === token)) return -EEXIST
+      if (files.length >= rules.files) return -ENOSPC
+      return typeof real.status(fd) === "number" ? -EBADF : preserveOpen(token, fd)
+    },
+    unpreserve: (): void => {
+      for (const file of files.splice(0).reverse()) {
+        file.state.unpreserve()
+        held.delete(key(file.handler, file.identity))
+        real.close(file.fd)
+      }
+    },
+    freeze: (): number => {
+      for (const [index, file] of files.entries()) {
+        const answer = faults.freeze(subject(file)) || (file.state.freeze?.() ?? 0)
+        if (answer < 0) {
+          for (const frozen of files.slice(0, index)) frozen.state.unfreeze?.()
+          return answer
+        }
+      }
+      return 0
+    },
+    unfreeze: (): void => {
+      for (const file of files) file.state.unfreeze?.()
+    },
+    handOver: (): ReadonlyArray<CarriedFile> =>
+      files.map(({ handler, state, token }) => ({ token, compatible: handler.compatible, state: state.handOver() }))
+  }
+}
+
+export type Outgoing = ReturnType<typeof outgoing>
+
+/** The files of a session that came from the previous kernel, or nothing when one has no handler here. */
+export const incoming = (context: FileContext, session: string, carried: ReadonlyArray<CarriedFile>) => {
+  const { faults, held, real, rules } = context
+  const files: Array<IncomingFile> = []
+  for (const file of carried) {
+    const handler = context.handlers.find(({ compatible }) => compatible === file.compatible)
+    if (handler === undefined) return undefined
+    files.push({ ...file, handler, retrieved: 0, identity: undefined })
+  }
+  const subject = ({ compatible, token }: IncomingFile): FaultSubject => ({ session, token, handler: compatible })
+
+  /** `luo_retrieve_file` up to the session's own reference; descriptor 0 is never one of them. */
+  const bringBack = (file: IncomingFile): number => {
+    if (file.retrieved > 0 || (file.retrieved < 0 && rules.retrieveOnce)) return file.retrieved
+    const fault = faults.retrieve(subject(file))
+    if (fault < 0) {
+      if (!rules.retrieveOnce) return fault
+      file.state.finish(false)
+      file.retrieved = fault
+      return fault
+    }
+    file.retrieved = file.state.retrieve()
+    if (file.retrieved > 0) {
+      file.identity = file.handler.identify(file.retrieved)
+      held.add(key(file.handler, file.identity))
+    }
+    return file.retrieved
+  }
+
+  return {
+    retrieve: (token: bigint): number => {
+      const file = files.find((one) => one.token === token)
+      if (file === undefined) return -ENOENT
+      const fd = bringBack(file)
+      return fd < 0 ? fd : real.dup(fd)
+    },
+    finish: (): number => {
+      const refuses = (file: IncomingFile) =>
+        !faults.canFinish(subject(file)) || file.state.canFinish?.(file.retrieved > 0) === false
+      if (files.some(refuses)) return -EBUSY
+      for (const file of files.splice(0).reverse()) {
+        // A retrieve that failed has cleaned up after itself.
+        file.state.finish(file.retrieved !== 0)
+        if (file.identity !== undefined) held.delete(key(file.handler, file.identity))
+        if (file.retrieved > 0) real.close(file.retrieved)
+      }
+      return 0
+    },
+    /** Only for the end of the model itself. */
+    abandon: (): void => {
+      for (const file of files.splice(0)) {
+        file.state.finish(file.retrieved !== 0)
+        if (file.retrieved > 0) real.close(file.retrieved)
+      }
+    }
+  }
+}
+
+export type Incoming = NonNullable<ReturnType<typeof incoming>>
