@@ -10,18 +10,25 @@ import type * as Effect from "effect/Effect"
 import type { Token } from "./Token.ts"
 
 /**
+ * What a handle's file is; each kind has a module of its own, and a handler of its own in the kernel
+ * (`liveupdate_register_file_handler` in `kernel/liveupdate/luo_file.c`).
+ *
  * @since 0.1.0
  * @category models
  */
 export type Kind = "memfd" | "vfio" | "iommufd" | "guest_memfd" | "kvm_vm"
 
 /**
+ * Who decides about a handle: this process (`owned`), or an incoming session that isn't finished (`managed`).
+ *
  * @since 0.1.0
  * @category models
  */
 export type Custody = "owned" | "managed"
 
 /**
+ * A file descriptor with what is known of it: its kind and who decides about it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -33,6 +40,8 @@ export interface Handle<K extends Kind = Kind, C extends Custody = Custody> {
 }
 
 /**
+ * A handle that this process decides about: it may preserve it, change it, close it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -65,5 +74,6 @@ export interface Managed<K extends Kind = Kind> extends Handle<K, "managed"> {
  */
 export interface Retrievable<H extends Managed> {
   readonly kind: H["kind"]
+  /** The handle of a descriptor (`fd`, a number of this process) that came out of `session` at `token`. */
   readonly manage: (origin: { readonly fd: number; readonly session: string; readonly token: Token }) => H
 }

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 
 /**
  * The file can't be a kernel to jump to.
@@ -13,11 +13,11 @@ import * as Effect from "effect/Effect"
  * @since 0.1.0
  * @category errors
  */
-export class KernelImageInvalid extends Data.TaggedError("KernelImageInvalid")<{
-  readonly path: string
-  readonly reason: "missing" | "unreadable" | "not-a-kernel" | "truncated"
-  readonly detail: string
-}> {
+export class KernelImageInvalid extends Schema.TaggedError<KernelImageInvalid>()("KernelImageInvalid", {
+  path: Schema.String,
+  reason: Schema.Literal("missing", "unreadable", "not-a-kernel", "truncated"),
+  detail: Schema.String
+}) {
   override get message(): string {
     const what = {
       missing: "does not exist",
@@ -30,6 +30,8 @@ export class KernelImageInvalid extends Data.TaggedError("KernelImageInvalid")<{
 }
 
 /**
+ * What is known of a kernel image before it is loaded.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -13,6 +13,8 @@ import { Kernel, O_RDONLY, type SystemCalls } from "./internal/Kernel.ts"
 import { FreezeFailed, type LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
+ * What to jump into.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -26,6 +28,8 @@ export interface LoadOptions {
 }
 
 /**
+ * Loads the next kernel and jumps into it.
+ *
  * @since 0.1.0
  * @category services
  */
@@ -33,9 +37,10 @@ export class Kexec extends Context.Tag("@liveupdate/sdk/Kexec")<
   Kexec,
   {
     /**
-     * Loads an image with `kexec_file_load`, the only way that carries a handover, and unloads it with the scope. It takes
+     * Loads an image with `kexec_file_load`, the only way that carries a handover (`kernel/kexec_file.c`;
+     * kexec_load(2) doesn't), and unloads it with the scope. It takes
      * the place of an image that was loaded before. Fails with `KernelImageRejected`, `NotFound`, `PermissionDenied`,
-     * `KexecBusy`.
+     * `KexecBusy`, `LimitReached`.
      */
     readonly load: (options: LoadOptions) => Effect.Effect<void, LiveUpdateError, Scope.Scope>
     /** Whether an image is loaded, by anyone (/sys/kernel/kexec_loaded). */
@@ -51,12 +56,16 @@ export class Kexec extends Context.Tag("@liveupdate/sdk/Kexec")<
 >() {}
 
 /**
+ * `load` of the service: the image is unloaded with the scope.
+ *
  * @since 0.1.0
  * @category operations
  */
 export const load = (options: LoadOptions) => Effect.flatMap(Kexec, (_) => _.load(options))
 
 /**
+ * `jump` of the service: it comes back only as a failure.
+ *
  * @since 0.1.0
  * @category operations
  */

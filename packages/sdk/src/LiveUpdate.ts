@@ -18,12 +18,16 @@ import { InvalidSessionName, type LiveUpdateError } from "./LiveUpdateError.ts"
 import type { IncomingSession, OutgoingSession } from "./Session.ts"
 
 /**
+ * The device that all of it goes through; one opener at a time (`luo_open` in `kernel/liveupdate/luo_core.c`).
+ *
  * @since 0.1.0
  * @category constants
  */
 export const device = "/dev/liveupdate"
 
 /**
+ * Creates sessions before the jump and retrieves them after it.
+ *
  * @since 0.1.0
  * @category services
  */
@@ -51,18 +55,24 @@ export class LiveUpdate extends Context.Tag("@liveupdate/sdk/LiveUpdate")<
 >() {}
 
 /**
+ * `create` of the service: a new outgoing session, closed and rolled back with the scope.
+ *
  * @since 0.1.0
  * @category operations
  */
 export const create = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.create(name))
 
 /**
+ * `retrieve` of the service: a session that the previous kernel handed over, parked with the scope unless it is finished.
+ *
  * @since 0.1.0
  * @category operations
  */
 export const retrieve = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.retrieve(name))
 
 /**
+ * `probe` of the service: whether the device could be used now.
+ *
  * @since 0.1.0
  * @category operations
  */

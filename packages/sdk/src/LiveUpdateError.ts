@@ -24,6 +24,8 @@ export { Operation, type Subject } from "./errors/Origin.ts"
 export * from "./errors/SessionErrors.ts"
 
 /**
+ * The whole family, as a schema: for what is journaled, sent and read again.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Struct from "effect/Struct"
 import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
 import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
@@ -55,9 +56,11 @@ const MADV_POPULATE_WRITE = 23
  * @since 0.1.0
  * @category models
  */
-export type Seal = keyof typeof Rules.seals
+export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write" | "exec"
 
 /**
+ * What a new memfd is to be like.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -177,7 +180,7 @@ export const addSeals = (memfd: Memfd, ...add: ReadonlyArray<Seal>): Effect.Effe
  */
 export const getSeals = (memfd: Memfd | Managed): Effect.Effect<ReadonlyArray<Seal>, LiveUpdateError> =>
   Effect.map(Rules.sealBits("memfd.seal", kind, memfd.fd), (bits) =>
-    (Object.keys(Rules.seals) as Array<Seal>).filter((seal) => (bits & Rules.seals[seal]) !== 0)
+    Struct.keys(Rules.seals).filter((seal) => (bits & Rules.seals[seal]) !== 0)
   )
 
 /**

@@ -7,6 +7,8 @@
 import * as Brand from "effect/Brand"
 
 /**
+ * A u64 that is known to be one: 0 to 2^64-1.
+ *
  * @since 0.1.0
  * @category models
  */

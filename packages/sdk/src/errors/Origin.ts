@@ -66,6 +66,7 @@ export type Operation = typeof Operation.Type
  */
 export interface Subject {
   readonly session?: string
+  /** u64 */
   readonly token?: bigint
   /** The kind of file: `memfd`, `vfio`, … */
   readonly kind?: string

@@ -105,6 +105,20 @@ interface Answer {
   readonly errnoCode: number
 }
 
+const isAnswer = (value: unknown): value is Answer =>
+  typeof value === "object" &&
+  value !== null &&
+  "value" in value &&
+  typeof value.value === "number" &&
+  "errnoCode" in value &&
+  typeof value.errnoCode === "number"
+
+/** With `errno: true` ffi-rs answers both; its own type says so only for some signatures. */
+const answerFrom = (value: unknown): Answer => {
+  if (!isAnswer(value)) throw new TypeError("ffi-rs answered no value with an errno")
+  return value
+}
+
 const parameters = (s: Signature, args: ReadonlyArray<unknown>) => ({
   library,
   funcName: s.symbol,
@@ -120,7 +134,7 @@ const call = (name: Name, args: ReadonlyArray<unknown>): number => {
   const s = ensureOpen()[name]
   validate(s, args)
   for (;;) {
-    const answer = load(parameters(s, args)) as unknown as Answer
+    const answer = answerFrom(load(parameters(s, args)))
     if (answer.value !== -1) return answer.value
     if (answer.errnoCode !== EINTR || !s.restart) return -answer.errnoCode
   }
@@ -135,7 +149,7 @@ const callAsync = async (name: Name, args: ReadonlyArray<unknown>): Promise<numb
   inFlight.add(args)
   try {
     for (;;) {
-      const answer = (await load({ ...parameters(s, args), runInNewThread: true as const })) as unknown as Answer
+      const answer = answerFrom(await load({ ...parameters(s, args), runInNewThread: true as const }))
       if (answer.value !== -1) return answer.value
       if (answer.errnoCode !== EINTR || !s.restart) return -answer.errnoCode
     }

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { LiveUpdateError, Operation, Reason, Subject } from "../LiveUpdateError.ts"
+import type { Seal } from "../Memfd.ts"
 import * as Fd from "./fd.ts"
 import * as Refusal from "./refusal.ts"
 
@@ -9,14 +10,14 @@ const TMPFS_MAGIC = 0x01021994
 const HUGETLBFS_MAGIC = 0x958458f6
 
 /** include/uapi/linux/fcntl.h; the memfd handler knows all of these (MEMFD_LUO_ALL_SEALS in include/linux/kho/abi/memfd.h). */
-export const seals = {
+export const seals: Readonly<Record<Seal, number>> = {
   seal: 0x1,
   shrink: 0x2,
   grow: 0x4,
   write: 0x8,
   "future-write": 0x10,
   exec: 0x20
-} as const
+}
 
 const known = Object.values(seals).reduce((bits, seal) => bits | seal, 0)
 

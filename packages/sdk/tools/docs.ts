@@ -1,0 +1,17 @@
+// What documentation is made from the code: npm run docs. Fails when an export lacks its docstring.
+import { spawnSync } from "node:child_process"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Docstrings from "./Docstrings.ts"
+import * as PublicApi from "./PublicApi.ts"
+
+const directory = PublicApi.findPackage(fileURLToPath(new URL(".", import.meta.url)))
+const problems = Docstrings.problems(PublicApi.read(directory))
+for (const problem of problems) process.stderr.write(`${problem}\n`)
+if (problems.length > 0) process.exit(1)
+
+const { status } = spawnSync(process.execPath, [join(directory, "../../node_modules/typedoc/bin/typedoc")], {
+  cwd: directory,
+  stdio: "inherit"
+})
+process.exitCode = status ?? 1
