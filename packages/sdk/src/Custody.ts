@@ -8,9 +8,9 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Kernel } from "./internal/Kernel.ts"
 
@@ -20,12 +20,15 @@ import { Kernel } from "./internal/Kernel.ts"
  * @since 0.1.0
  * @category errors
  */
-export class HoldFailed extends Data.TaggedError("HoldFailed")<{
-  readonly session: string
-  readonly reason: string
-}> {
+export class HoldFailed extends Schema.TaggedError<HoldFailed>()("HoldFailed", {
+  session: Schema.String,
+  reason: Schema.String
+}) {
+  get next(): string {
+    return "Keep this process alive until the session is finished: its end would free the preserved memory"
+  }
   override get message(): string {
-    return `Nobody holds session "${this.session}" but this process (pid ${process.pid}): ${this.reason}. Keep it alive until the session is finished: its end would free the preserved memory.`
+    return `Nobody holds session "${this.session}" but this process (pid ${process.pid}): ${this.reason}. ${this.next}`
   }
 }
 
@@ -35,16 +38,21 @@ export class HoldFailed extends Data.TaggedError("HoldFailed")<{
  * @since 0.1.0
  * @category errors
  */
-export class HolderSilent extends Data.TaggedError("HolderSilent")<{
-  readonly holder: Held["holder"]
-  readonly reason: string
-}> {
+export class HolderSilent extends Schema.TaggedError<HolderSilent>()("HolderSilent", {
+  holder: Schema.Literal("keeper", "systemd", "process"),
+  reason: Schema.String
+}) {
+  get next(): string {
+    return "Do not end it, and do not reboot: sessions may be in its hands"
+  }
   override get message(): string {
-    return `The ${this.holder} does not say what it holds: ${this.reason}. Do not end it, and do not reboot: sessions may be in its hands.`
+    return `The ${this.holder} does not say what it holds: ${this.reason}. ${this.next}`
   }
 }
 
 /**
+ * A session that somebody holds: the keeper, systemd's file descriptor store, or this process itself.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -72,6 +80,8 @@ export interface Deposit {
 }
 
 /**
+ * Holds retrieved sessions until they are finished, so that they outlive the process that retrieved them.
+ *
  * @since 0.1.0
  * @category services
  */
@@ -98,6 +108,8 @@ export class Custody extends Context.Tag("@liveupdate/sdk/Custody")<
 >() {}
 
 /**
+ * `list` of the service: all sessions that are held. Fails with `HolderSilent`.
+ *
  * @since 0.1.0
  * @category operations
  */

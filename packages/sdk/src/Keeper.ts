@@ -34,6 +34,8 @@ export interface Command {
 }
 
 /**
+ * Where the keeper of a host is, and how it is started.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -45,6 +47,8 @@ export interface Options {
 }
 
 /**
+ * Where the keeper is unless the caller says otherwise; a tmpfs.
+ *
  * @since 0.1.0
  * @category constants
  */
@@ -82,6 +86,8 @@ const connection = <A extends number | undefined>(attempt: () => A): Effect.Effe
 const closing = (fd: number | undefined) => Effect.sync(() => fd !== undefined && systemCalls.close(fd))
 
 /**
+ * Custody by the keeper of a directory, which is started when it is needed.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -18,6 +18,9 @@ export class KernelImageInvalid extends Schema.TaggedError<KernelImageInvalid>()
   reason: Schema.Literal("missing", "unreadable", "not-a-kernel", "truncated"),
   detail: Schema.String
 }) {
+  get next(): string {
+    return "Give the path of a bzImage (x86-64) or Image (arm64), such as /boot/vmlinuz-…"
+  }
   override get message(): string {
     const what = {
       missing: "does not exist",
@@ -25,7 +28,7 @@ export class KernelImageInvalid extends Schema.TaggedError<KernelImageInvalid>()
       "not-a-kernel": "is no kernel image",
       truncated: "is cut short"
     }[this.reason]
-    return `Kernel image ${this.path} ${what} (${this.detail}). Give the path of a bzImage (x86-64) or Image (arm64), such as /boot/vmlinuz-…`
+    return `Kernel image ${this.path} ${what} (${this.detail}). ${this.next}`
   }
 }
 

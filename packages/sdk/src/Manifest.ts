@@ -92,6 +92,8 @@ export interface File {
 }
 
 /**
+ * What a manifest says: which files are at which tokens, and the caller's own data.
+ *
  * @since 0.1.0
  * @category models
  */

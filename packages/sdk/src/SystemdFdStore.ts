@@ -19,6 +19,8 @@ import * as UnixSocket from "./internal/unixSocket.ts"
 const FIRST_DESCRIPTOR = 3
 
 /**
+ * Where systemd's socket is, and which descriptors it has passed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -74,6 +76,8 @@ const storing = (session: string): ReadonlyArray<string> => [
 ]
 
 /**
+ * Custody by systemd's file descriptor store, for a service with `FileDescriptorStoreMax=`.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import * as Schema from "effect/Schema"
 
 /** What to do about it; after the jump nothing is lost by waiting. */
 const keep = "The session's files are untouched: don't finish it, and read it with the version that wrote it"
@@ -36,13 +36,25 @@ const reasons = {
  * @since 0.1.0
  * @category errors
  */
-export class ManifestInvalid extends Data.TaggedError("ManifestInvalid")<{
-  readonly reason: keyof typeof reasons
+export class ManifestInvalid extends Schema.TaggedError<ManifestInvalid>()("ManifestInvalid", {
+  reason: Schema.Literal(
+    "magic",
+    "version",
+    "truncated",
+    "trailing",
+    "too-large",
+    "checksum",
+    "encoding",
+    "too-deep",
+    "syntax",
+    "field",
+    "data"
+  ),
   /** The field, or `byte N`. */
-  readonly where: string
-  readonly detail: string
-  readonly needs?: number
-}> {
+  where: Schema.String,
+  detail: Schema.String,
+  needs: Schema.optionalWith(Schema.Number, { exact: true })
+}) {
   get next(): string {
     return reasons[this.reason][1]
   }

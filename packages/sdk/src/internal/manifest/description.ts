@@ -42,6 +42,9 @@ const field = (where: string, detail: string) => invalid("field", where, detail)
 const get = (value: object, key: string): unknown => (Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined)
 
 /** What is known of the files before the one that is read: it may depend on those only, so there can be no cycle. */
+/** `Array.isArray` would make it a list of `any`. */
+const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
+
 interface Seen {
   readonly names: Set<string>
   readonly tokens: Set<bigint>
@@ -52,9 +55,9 @@ const readDependencies = (
   value: unknown,
   seen: Seen
 ): Either.Either<ReadonlyArray<string>, ManifestInvalid> => {
-  if (!Array.isArray(value)) return field(where, "not a list")
+  if (!isList(value)) return field(where, "not a list")
   const names: Array<string> = []
-  for (const name of value as ReadonlyArray<unknown>) {
+  for (const name of value) {
     if (typeof name !== "string" || !seen.names.has(name)) return field(where, "no file before this one has that name")
     names.push(name)
   }
@@ -89,13 +92,12 @@ const read = (value: unknown): Either.Either<Description, ManifestInvalid> =>
     const createdAt = get(value, "createdAt")
     if (!isNatural(createdAt)) return yield* field("createdAt", "not milliseconds since 1970")
     const files = get(value, "files")
-    if (!Array.isArray(files)) return yield* field("files", "not a list")
+    if (!isList(files)) return yield* field("files", "not a list")
     if (files.length > MAX_FILES)
       return yield* invalid("too-large", "files", `${files.length}, the limit is ${MAX_FILES}`)
     const seen: Seen = { names: new Set(), tokens: new Set() }
     const read: Array<File> = []
-    for (const [index, file] of (files as ReadonlyArray<unknown>).entries())
-      read.push(yield* readFile(`files[${index}]`, file, seen))
+    for (const [index, file] of files.entries()) read.push(yield* readFile(`files[${index}]`, file, seen))
     return { kernel, createdAt, files: read }
   })
 
