@@ -25,6 +25,8 @@ import * as Memfd from "./Memfd.ts"
 import type { Token } from "./Token.ts"
 
 /**
+ * Where iommufds are opened.
+ *
  * @since 0.1.0
  * @category constants
  */
@@ -92,15 +94,18 @@ export interface PageTable {
 export interface Mapping {
   readonly ioas: Ioas
   readonly memfd: Memfd.Memfd
-  /** Where the range begins in the memfd, and its length; bytes. */
+  /** Where the range begins in the memfd; bytes. */
   readonly offset: number
+  /** Bytes. */
   readonly length: number
-  /** Where devices see it. */
+  /** Where devices see it; an address in the IOAS. */
   readonly iova: bigint
   readonly temporary: boolean
 }
 
 /**
+ * Which part of a memfd devices are to see, where, and for how long.
+ *
  * @since 0.1.0
  * @category models
  */

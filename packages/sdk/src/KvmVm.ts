@@ -19,6 +19,8 @@ import * as Refusal from "./internal/refusal.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
+ * Where VMs are created.
+ *
  * @since 0.1.0
  * @category constants
  */

@@ -65,6 +65,8 @@ export interface Binding {
 }
 
 /**
+ * What sysfs says of a PCI device.
+ *
  * @since 0.1.0
  * @category models
  */
