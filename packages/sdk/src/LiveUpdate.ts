@@ -8,13 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Custody from "./Custody.ts"
+import * as Device from "./internal/device.ts"
 import * as Fd from "./internal/fd.ts"
 import * as Incoming from "./internal/incoming.ts"
-import * as ioctl from "./internal/ioctl.ts"
-import { Kernel, O_RDWR } from "./internal/Kernel.ts"
+import { Kernel } from "./internal/Kernel.ts"
 import * as Outgoing from "./internal/outgoing.ts"
 import * as PreservedFiles from "./internal/PreservedFiles.ts"
-import { InvalidSessionName, type LiveUpdateError } from "./LiveUpdateError.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import type { IncomingSession, OutgoingSession } from "./Session.ts"
 
 /**
@@ -23,7 +23,7 @@ import type { IncomingSession, OutgoingSession } from "./Session.ts"
  * @since 0.1.0
  * @category constants
  */
-export const device = "/dev/liveupdate"
+export const device: string = Device.path
 
 /**
  * Creates sessions before the jump and retrieves them after it.
@@ -79,36 +79,6 @@ export const retrieve = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.re
 export const probe = Effect.flatMap(LiveUpdate, (_) => _.probe)
 
 /**
- * Open only for one request: the kernel admits a single opener, and systemd wants it at boot and at shutdown. Sessions
- * live on without it.
- */
-const withDevice = <A>(use: (fd: number) => Effect.Effect<A, LiveUpdateError>): Effect.Effect<A, LiveUpdateError> =>
-  Effect.scoped(Effect.flatMap(Fd.openFile(device, O_RDWR, "device.open"), use))
-
-/** `taken` is called with the new descriptor, in one breath with the ioctl. */
-const requestSession = (
-  operation: "session.create" | "session.retrieve",
-  name: string,
-  taken: (fd: number) => void = () => undefined
-) => {
-  const bytes = Buffer.byteLength(name, "utf8")
-  if (bytes === 0 || bytes >= ioctl.SESSION_NAME_LENGTH || name.includes("\0"))
-    return Effect.fail(new InvalidSessionName({ operation, errno: "EINVAL", session: name }))
-  const request = operation === "session.create" ? ioctl.CREATE_SESSION : ioctl.RETRIEVE_SESSION
-  return withDevice((device) => {
-    const argument = ioctl.sessionArgument(name)
-    return Effect.as(
-      Fd.call(operation, { session: name }, (kernel) => {
-        const answer = kernel.ioctl(device, request, argument)
-        if (answer >= 0) taken(ioctl.returnedFd(argument))
-        return answer
-      }),
-      argument
-    )
-  }).pipe(Effect.map(ioctl.returnedFd))
-}
-
-/**
  * The running kernel.
  *
  * @since 0.1.0
@@ -128,7 +98,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
       Effect.gen(function* () {
         const deposit = yield* Effect.catchAll(custody.prepare(name), (error) => Effect.as(say(error), undefined))
         let failure: Custody.HoldFailed | undefined
-        const fd = yield* requestSession("session.retrieve", name, (fd) => {
+        const fd = yield* Device.requestSession("session.retrieve", name, (fd) => {
           failure = deposit?.hold(fd)
         })
         if (failure !== undefined) yield* say(failure)
@@ -157,9 +127,9 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
         )
 
     return LiveUpdate.of({
-      probe: withDevice(() => Effect.void),
+      probe: Device.withDevice(() => Effect.void),
       create: (name) =>
-        Fd.scoped(requestSession("session.create", name), (fd) =>
+        Fd.scoped(Device.requestSession("session.create", name), (fd) =>
           Effect.gen(function* () {
             const kernel = yield* Kernel
             yield* Effect.promise(() => kernel.closeAsync(fd))

@@ -20,6 +20,11 @@ export interface OutgoingSession {
   readonly direction: "outgoing"
   readonly name: string
   /**
+   * The name as the kernel has it (LIVEUPDATE_SESSION_GET_NAME, Linux 7.2; struct liveupdate_session_get_name: u32 size, u32 reserved
+   * = 0, u8 name[64]; 72 bytes); `name` where the kernel can't be asked.
+   */
+  readonly askName: Effect.Effect<string, LiveUpdateError>
+  /**
    * Preserves a file under a token. A memfd's pages are pinned and its holes filled, and its size is frozen; its contents
    * stay writable until the jump, so guest RAM can be preserved while the guest runs. The cost grows with the number of
    * folios (about 5 µs each for 4 KiB folios under emulation), and is paid on another thread.
@@ -40,6 +45,11 @@ export interface OutgoingSession {
 export interface IncomingSession {
   readonly direction: "incoming"
   readonly name: string
+  /**
+   * The name as the kernel has it (LIVEUPDATE_SESSION_GET_NAME, Linux 7.2; struct liveupdate_session_get_name: u32 size, u32 reserved
+   * = 0, u8 name[64]; 72 bytes); `name` where the kernel can't be asked.
+   */
+  readonly askName: Effect.Effect<string, LiveUpdateError>
   /**
    * The file at a token, in any order; asking again gives another descriptor of the same file. Closed with the scope,
    * while the session goes on to hold the file.

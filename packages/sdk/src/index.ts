@@ -1,6 +1,7 @@
 /**
  * @since 0.1.0
  */
+export * as Capabilities from "./Capabilities.ts"
 export * as Custody from "./Custody.ts"
 export * as GuestMemfd from "./GuestMemfd.ts"
 export * as Handle from "./Handle.ts"

@@ -65,6 +65,7 @@ const kernel = (directory: string) =>
     const session = (name: string): IncomingSession => ({
       direction: "incoming",
       name,
+      askName: Effect.succeed(name),
       finish: Effect.succeed({ session: name, own: () => Effect.dieMessage("a rehearsal owns nothing") }),
       retrieve: (kind, token) =>
         Effect.acquireRelease(

@@ -22,7 +22,8 @@ interface OpenFile extends Entry {
  */
 export interface PreservedFiles {
   readonly find: (kernel: SystemCalls, file: Handle, status: FileStatus) => Entry | undefined
-  readonly add: (kernel: SystemCalls, file: Handle, status: FileStatus, entry: Entry) => void
+  /** 0, or the errno, negated, for which the file can't be remembered. */
+  readonly add: (kernel: SystemCalls, file: Handle, status: FileStatus, entry: Entry) => number
   /** When the preserve failed after all. */
   readonly remove: (kernel: SystemCalls, file: Handle, status: FileStatus) => void
   readonly forget: (kernel: SystemCalls, session: string, direction: Entry["direction"]) => void
@@ -48,10 +49,11 @@ export const make = (): PreservedFiles => {
     add: (kernel, file, status, entry) => {
       if (file.kind === "memfd") {
         inodes.set(inode(status), entry)
-        return
+        return 0
       }
       const fd = kernel.dup(file.fd)
       if (fd >= 0) openFiles.add({ ...entry, fd })
+      return Math.min(fd, 0)
     },
     remove: (kernel, file, status) => {
       if (file.kind === "memfd") {

@@ -110,6 +110,8 @@ const meanings: Readonly<Record<E.Operation, Row>> = {
     [errno.EEXIST]: of(E.TokenInUse),
     [errno.ENOENT]: of(E.NoHandler),
     [errno.ENOSPC]: limit("files"),
+    // The duplicate that remembers the file (PreservedFiles).
+    [errno.EMFILE]: limit("descriptors"),
     [errno.ENOMEM]: limit("memory"),
     [errno.EBADF]: of(E.HandleClosed),
     [errno.E2BIG]: of(E.Unsupported),

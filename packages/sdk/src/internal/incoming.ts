@@ -3,6 +3,7 @@ import type { Managed, Retrievable } from "../Handle.ts"
 import { NotOfThisSession } from "../LiveUpdateError.ts"
 import type { Finished, IncomingSession } from "../Session.ts"
 import type { Token } from "../Token.ts"
+import * as Device from "./device.ts"
 import * as Fd from "./fd.ts"
 import * as ioctl from "./ioctl.ts"
 import { Kernel } from "./Kernel.ts"
@@ -23,6 +24,7 @@ const finishedSession = (session: string): Finished => ({
 export const make = (name: string, fd: number, state: State, files: PreservedFiles): IncomingSession => ({
   direction: "incoming",
   name,
+  askName: Device.sessionName(fd, name),
   retrieve: <H extends Managed>(kind: Retrievable<H>, token: Token) =>
     Effect.gen(function* () {
       const kernel = yield* Kernel

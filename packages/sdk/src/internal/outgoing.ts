@@ -3,6 +3,7 @@ import type { Owned } from "../Handle.ts"
 import { AlreadyPreserved, type LiveUpdateError, ManagedUntilFinish } from "../LiveUpdateError.ts"
 import type { OutgoingSession } from "../Session.ts"
 import type { Token } from "../Token.ts"
+import * as Device from "./device.ts"
 import * as Fd from "./fd.ts"
 import * as ioctl from "./ioctl.ts"
 import { Kernel } from "./Kernel.ts"
@@ -27,6 +28,7 @@ const held = (subject: Subject, { direction, holder }: Entry): LiveUpdateError =
 export const make = (name: string, fd: number, files: PreservedFiles): OutgoingSession => ({
   direction: "outgoing",
   name,
+  askName: Device.sessionName(fd, name),
   preserve: Effect.fn("Session.preserve")(function* (file: Owned, token: Token) {
     const kernel = yield* Kernel
     const subject = { session: name, token, kind: file.kind }
@@ -40,7 +42,9 @@ export const make = (name: string, fd: number, files: PreservedFiles): OutgoingS
         ? Fd.call("session.preserve", subject, () => kernel.ioctl(fd, ioctl.PRESERVE_FD, argument))
         : Fd.callAsync("session.preserve", subject, () => kernel.ioctlAsync(fd, ioctl.PRESERVE_FD, argument))
     // Entered before the kernel is asked: another fiber may be at the same file, and not every kernel would notice.
-    files.add(kernel, file, status, { direction: "outgoing", holder: { session: name, token } })
+    yield* Fd.call("session.preserve", subject, () =>
+      files.add(kernel, file, status, { direction: "outgoing", holder: { session: name, token } })
+    )
     yield* request.pipe(
       Effect.onError(() => Effect.sync(() => files.remove(kernel, file, status))),
       // The kernel's refusal, or what is found to be its reason.
