@@ -34,6 +34,8 @@ export type Answer =
     }
 
 /**
+ * The answers to everything that differs between kernels.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -50,6 +52,8 @@ export interface Capabilities {
 }
 
 /**
+ * What a probe may use that isn't its own.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -1,6 +1,6 @@
 /**
  * Every ioctl that the SDK makes: its number, and the struct that goes with it. One table, held to the kernel's headers by
- * `packages/agent/test/kernelHeaders.test.ts`.
+ * `packages/conformance/test/kernelHeaders.test.ts`.
  */
 import { type Fields, type Struct, struct } from "./struct.ts"
 

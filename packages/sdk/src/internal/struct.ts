@@ -2,7 +2,7 @@
  * C structs of the kernel's interface, as a list of fields in their order: one codec for all of them.
  *
  * Fields lie where a C compiler puts them (each at a multiple of its own size), little-endian on both architectures that the
- * SDK supports. `packages/agent/test/kernelHeaders.test.ts` holds every struct to the kernel's own headers, byte by byte.
+ * SDK supports. `packages/conformance/test/kernelHeaders.test.ts` holds every struct to the kernel's own headers, byte by byte.
  */
 
 /**

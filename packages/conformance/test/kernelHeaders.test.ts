@@ -15,9 +15,9 @@ import * as Progress from "@liveupdate/qemu-host/Progress"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 // Closed to other packages, except to the test that holds them to the kernel.
-import * as ioctl from "../../sdk/dist/internal/ioctl.js"
-import { seals } from "../../sdk/dist/internal/memfd.js"
-import type { Fields, FieldType } from "../../sdk/dist/internal/struct.js"
+import * as ioctl from "../../sdk/src/internal/ioctl.ts"
+import { seals } from "../../sdk/src/internal/memfd.ts"
+import type { Fields, FieldType } from "../../sdk/src/internal/struct.ts"
 
 const groups = { liveupdate: ioctl.liveupdate, iommufd: ioctl.iommufd, vfio: ioctl.vfio, kvm: ioctl.kvm }
 const requests: ReadonlyArray<ioctl.Request<Fields>> = Object.values(groups).flatMap((group) => Object.values(group))
