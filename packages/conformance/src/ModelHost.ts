@@ -1,7 +1,7 @@
 import * as libc from "../../sdk/src/internal/libc.ts"
 import { noFaults } from "../../sdk/src/internal/model/FileHandler.ts"
 import * as Machine from "../../sdk/src/internal/model/Machine.ts"
-import type { Profile } from "../../sdk/src/internal/model/Profile.ts"
+import type { Profile } from "../../sdk/src/SimulatedHost.ts"
 import { jump } from "./Jump.ts"
 import * as Suite from "./Suite.ts"
 

@@ -11,6 +11,7 @@ import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
 import { Kernel, O_RDONLY, type SystemCalls } from "./internal/Kernel.ts"
 import { FreezeFailed, type LiveUpdateError } from "./LiveUpdateError.ts"
+import { SimulatedHost } from "./SimulatedHost.ts"
 
 /**
  * What to jump into.
@@ -119,3 +120,21 @@ export const layer: Layer.Layer<Kexec> = Layer.succeed(Kexec, {
     )
   )
 })
+
+/**
+ * Loading and jumping on the host that `LiveUpdate.layerMemory` made. Images are looked at as far as their header; one under `/boot` that this
+ * machine doesn't have is taken to be there. Without `SimulatedHost.simulateKexec` around it a jump is the end, as it is in reality:
+ * whoever called it never goes on.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<Kexec, never, SimulatedHost> = /* @__PURE__ */ Layer.flatMap(layer, (context) =>
+  Layer.effect(
+    Kexec,
+    Effect.map(SimulatedHost, ({ run }) => {
+      const kexec = Context.get(context, Kexec)
+      return { load: (options) => run(kexec.load(options)), isLoaded: run(kexec.isLoaded), jump: run(kexec.jump) }
+    })
+  )
+)

@@ -12,10 +12,12 @@ import * as Device from "./internal/device.ts"
 import * as Fd from "./internal/fd.ts"
 import * as Incoming from "./internal/incoming.ts"
 import { Kernel } from "./internal/Kernel.ts"
+import * as Model from "./internal/model/Host.ts"
 import * as Outgoing from "./internal/outgoing.ts"
 import * as PreservedFiles from "./internal/PreservedFiles.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import type { IncomingSession, OutgoingSession } from "./Session.ts"
+import * as SimulatedHost from "./SimulatedHost.ts"
 
 /**
  * The device that all of it goes through; one opener at a time (`luo_open` in `kernel/liveupdate/luo_core.c`).
@@ -150,3 +152,49 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
     })
   })
 )
+
+/**
+ * A host of this process's own, for tests: the kernel's rules without the kernel, and memory to go with them. Its jump is gone through by
+ * `SimulatedHost.simulateKexec`; `Kexec.layerMemory` gives it a `Kexec`. Each layer is another host.
+ *
+ * What is run with this layer, handles too, uses the modelled kernel.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory = (
+  options: SimulatedHost.Options = {}
+): Layer.Layer<LiveUpdate | SimulatedHost.SimulatedHost> =>
+  Layer.scopedContext(
+    Effect.gen(function* () {
+      // Custody and what is known of preserved files go with the kernel that they are about.
+      const fresh = Layer.fresh(layer.pipe(Layer.provide(Layer.fresh(Custody.layerMemory))))
+      const { calls, host, services } = yield* Model.make(options, (calls) =>
+        Layer.build(fresh).pipe(Effect.map(Context.get(LiveUpdate)), Effect.provideService(Kernel, calls))
+      )
+      const { run } = host
+      return Context.make(SimulatedHost.SimulatedHost, host).pipe(
+        Context.add(Kernel, calls),
+        Context.add(LiveUpdate, {
+          probe: Effect.suspend(() => run(services().probe)),
+          create: (name) =>
+            Effect.map(
+              Effect.suspend(() => run(services().create(name))),
+              (session): OutgoingSession => ({
+                ...session,
+                preserve: (file, token) => run(session.preserve(file, token))
+              })
+            ),
+          retrieve: (name) =>
+            Effect.map(
+              Effect.suspend(() => run(services().retrieve(name))),
+              (session): IncomingSession => ({
+                ...session,
+                retrieve: (kind, token) => run(session.retrieve(kind, token)),
+                finish: run(session.finish)
+              })
+            )
+        })
+      )
+    })
+  )

@@ -1,3 +1,5 @@
+import type { Subject } from "../../SimulatedHost.ts"
+
 /**
  * How one kind of file goes through a live update: `struct liveupdate_file_ops` (include/linux/liveupdate.h), with what the
  * kernel passes along from callback to callback kept in closures.
@@ -30,20 +32,13 @@ export interface HandedOver {
   readonly finish: (retrieved: boolean) => void
 }
 
-/** Which file a fault is asked for. */
-export interface FaultSubject {
-  readonly session: string
-  readonly token: bigint
-  readonly handler: string
-}
-
 /** Failures that real handlers can have and memory hardly ever has. Answers are negated errnos, or 0. */
 export interface Faults {
   readonly open: () => number
-  readonly preserve: (file: FaultSubject) => number
-  readonly freeze: (file: FaultSubject) => number
-  readonly retrieve: (file: FaultSubject) => number
-  readonly canFinish: (file: FaultSubject) => boolean
+  readonly preserve: (file: Subject) => number
+  readonly freeze: (file: Subject) => number
+  readonly retrieve: (file: Subject) => number
+  readonly canFinish: (file: Subject) => boolean
 }
 
 export const noFaults: Faults = {

@@ -1,6 +1,7 @@
+import type { Subject } from "../../SimulatedHost.ts"
 import { EBADF, EBUSY, EEXIST, ENOENT, ENOSPC } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
-import type { FaultSubject, Faults, FileHandler, HandedOver, Preserved } from "./FileHandler.ts"
+import type { Faults, FileHandler, HandedOver, Preserved } from "./FileHandler.ts"
 import type { Rules } from "./Profile.ts"
 
 /** What every session of one kernel shares. */
@@ -43,7 +44,7 @@ const key = (handler: FileHandler, identity: string): string => `${handler.compa
 export const outgoing = (context: FileContext, session: () => string) => {
   const { faults, held, real, rules } = context
   const files: Array<OutgoingFile> = []
-  const subject = (file: { readonly token: bigint; readonly handler: FileHandler }): FaultSubject => ({
+  const subject = (file: { readonly token: bigint; readonly handler: FileHandler }): Subject => ({
     session: session(),
     token: file.token,
     handler: file.handler.compatible
@@ -111,7 +112,7 @@ export const incoming = (context: FileContext, session: string, carried: Readonl
     if (handler === undefined) return undefined
     files.push({ ...file, handler, retrieved: 0, identity: undefined })
   }
-  const subject = ({ compatible, token }: IncomingFile): FaultSubject => ({ session, token, handler: compatible })
+  const subject = ({ compatible, token }: IncomingFile): Subject => ({ session, token, handler: compatible })
 
   /** `luo_retrieve_file` up to the session's own reference; descriptor 0 is never one of them. */
   const bringBack = (file: IncomingFile): number => {

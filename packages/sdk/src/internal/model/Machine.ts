@@ -1,6 +1,6 @@
+import type { Profile } from "../../SimulatedHost.ts"
 import type { SystemCalls } from "../Kernel.ts"
 import type { Faults } from "./FileHandler.ts"
-import type { Profile } from "./Profile.ts"
 import * as RunningKernel from "./RunningKernel.ts"
 import * as SystemCallView from "./SystemCallView.ts"
 
@@ -9,6 +9,7 @@ export interface Program {
   readonly calls: SystemCalls
   /** Settles when its kernel jumps: then its descriptors are closed and it is no more. */
   readonly ended: Promise<void>
+  readonly isOver: () => boolean
 }
 
 /** A host of the model: one kernel after another. */
@@ -54,7 +55,8 @@ export const make = (real: SystemCalls, options: { readonly profile: Profile; re
       )
       return {
         calls: SystemCallView.make(real, { kernel: () => (mine.isRunning() ? mine : undefined), descriptors }),
-        ended
+        ended,
+        isOver: () => !mine.isRunning()
       }
     },
     end: () => kernel.orchestrator.end()

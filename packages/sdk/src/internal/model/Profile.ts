@@ -1,3 +1,4 @@
+import type { Profile } from "../../SimulatedHost.ts"
 import { ENOMEM, ENOSPC } from "../errno.ts"
 
 /** What differs between the kernels that the model can be. */
@@ -46,8 +47,6 @@ const first: Rules = {
   files: 128,
   retrieveOnce: false
 }
-
-export type Profile = "6.19" | "7.2" | "7.3" | "handlers"
 
 export const rules: Readonly<Record<Profile, Rules>> = {
   "6.19": first,

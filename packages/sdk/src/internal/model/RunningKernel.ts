@@ -1,10 +1,11 @@
+import type { Profile } from "../../SimulatedHost.ts"
 import { EBUSY, EINVAL } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
 import type { Faults } from "./FileHandler.ts"
 import * as KernelImages from "./KernelImages.ts"
 import * as MemfdHandler from "./MemfdHandler.ts"
 import * as Orchestrator from "./Orchestrator.ts"
-import { type Profile, rules } from "./Profile.ts"
+import { rules } from "./Profile.ts"
 import * as Specials from "./Specials.ts"
 
 export interface Options {
