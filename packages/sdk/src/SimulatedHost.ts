@@ -28,7 +28,9 @@ export type Profile = "6.19" | "7.2" | "7.3" | "handlers"
  * @category models
  */
 export interface Subject {
+  /** The session's name. */
   readonly session: string
+  /** The file's token in it. */
   readonly token: bigint
   /** The handler's name, such as `memfd-v2`. */
   readonly handler: string
@@ -43,6 +45,7 @@ export interface Subject {
 export interface Faults {
   /** Opening the device: `EBUSY`, `ENOENT`, `EIO`, … */
   readonly open?: () => ErrnoName | undefined
+  /** When a session is asked to take it. */
   readonly preserve?: (file: Subject) => ErrnoName | undefined
   /** In the jump, which then doesn't happen: everything frozen before it is rolled back. */
   readonly freeze?: (file: Subject) => ErrnoName | undefined
@@ -53,12 +56,15 @@ export interface Faults {
 }
 
 /**
+ * What a simulated host is like.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   /** `7.3` unless told otherwise. */
   readonly profile?: Profile
+  /** None unless told otherwise. */
   readonly faults?: Faults
 }
 
@@ -75,6 +81,8 @@ export class NotJumped extends Data.TaggedError("NotJumped") {
 }
 
 /**
+ * The simulated host that `LiveUpdate.layerMemory` made.
+ *
  * @since 0.1.0
  * @category services
  */
