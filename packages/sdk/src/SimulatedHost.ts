@@ -8,8 +8,8 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type { ErrnoName } from "./internal/errno.ts"
 
 /**
@@ -74,9 +74,12 @@ export interface Options {
  * @since 0.1.0
  * @category errors
  */
-export class NotJumped extends Data.TaggedError("NotJumped") {
+export class NotJumped extends Schema.TaggedError<NotJumped>()("NotJumped", {}) {
+  get next(): string {
+    return "Load a kernel (Kexec.load) and call Kexec.jump, inside the scopes of the sessions"
+  }
   override get message(): string {
-    return "The program ended without a jump. It has to load a kernel (Kexec.load) and to call Kexec.jump, inside the scopes of its sessions"
+    return `The program ended without a jump. ${this.next}`
   }
 }
 

@@ -3,7 +3,7 @@
  * of the errors page and of the check that nothing is undocumented.
  */
 import { readFileSync } from "node:fs"
-import { dirname, join, relative } from "node:path"
+import { basename, dirname, join, relative } from "node:path"
 import ts from "typescript"
 
 export interface Docstring {
@@ -30,6 +30,9 @@ export interface Module {
   readonly doc: Docstring | undefined
   readonly exports: ReadonlyArray<Export>
 }
+
+/** Public modules that the index leaves out: programs, which nobody imports for their exports. */
+const onlyByPath = ["KeeperProgram"]
 
 /** The package's directory, seen from any program in it. */
 export const findPackage = (from: string): string => {
@@ -111,7 +114,11 @@ export const read = (directory: string): Api => {
   const resolve = (symbol: ts.Symbol): ts.Symbol =>
     (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
 
-  const modules = checker.getExportsOfModule(must(checker.getSymbolAtLocation(index))).map((symbol): Module => {
+  const fromIndex = checker.getExportsOfModule(must(checker.getSymbolAtLocation(index)))
+  const byPath = onlyByPath.map((name) =>
+    must(checker.getSymbolAtLocation(must(program.getSourceFile(join(directory, `src/${name}.ts`)))))
+  )
+  const modules = [...fromIndex, ...byPath].map((symbol): Module => {
     const file = must(resolve(symbol).declarations?.[0]).getSourceFile()
     const exports = checker.getExportsOfModule(resolve(symbol)).map((exported): Export => {
       const declarations = resolve(exported).declarations ?? []
@@ -124,7 +131,12 @@ export const read = (directory: string): Api => {
         place: relative(directory, place.fileName)
       }
     })
-    return { name: symbol.name, file: relative(directory, file.fileName), doc: docOfFile(file), exports }
+    return {
+      name: basename(file.fileName, ".ts"),
+      file: relative(directory, file.fileName),
+      doc: docOfFile(file),
+      exports
+    }
   })
   return { program, directory, index: docOfFile(index), modules }
 }
@@ -134,10 +146,10 @@ const must = <A>(value: A | undefined): A => {
   return value
 }
 
-/** Up to the end of the first sentence, on one line. */
+/** Up to the end of the first sentence, on one line; what stands in parentheses is for those who read on. */
 export const firstSentence = (text: string): string => {
-  const line = (text.split("\n\n")[0] ?? "").replace(/\s+/g, " ")
-  const end = /[.:](?=\s|$)/.exec(line.replace(/`[^`]*`/g, (code) => "_".repeat(code.length)))
+  const line = (text.split("\n\n")[0] ?? "").replace(/\s+/g, " ").replace(/ \([^()]*(\([^()]*\)[^()]*)*\)/g, "")
+  const end = /\.(?=\s|$)/.exec(line.replace(/`[^`]*`/g, (code) => "_".repeat(code.length)))
   return end === null ? line : line.slice(0, end.index)
 }
 

@@ -49,7 +49,7 @@ export class SessionAlreadyRetrieved extends Schema.TaggedError<SessionAlreadyRe
   origin
 ) {
   get next(): string {
-    return "Ask the process that holds it; a session that was closed unfinished can't be retrieved again"
+    return "Ask the process that works on it, or whoever has custody of it (Custody.list); one that was closed unfinished can't be retrieved again"
   }
   override get message(): string {
     return sentence(this, "The session was retrieved before in this boot")
