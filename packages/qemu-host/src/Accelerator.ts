@@ -39,10 +39,10 @@ export class Accelerator extends Context.Tag("@liveupdate/qemu-host/Accelerator"
   {
     /**
      * `LIVEUPDATE_ACCEL` if set, else what was found out since this machine was booted, else the result of a trial: the
-     * kernel image is booted on KVM and given five seconds for its first line. `/dev/kvm` alone proves nothing: there are
+     * kernel image is booted on KVM, by this QEMU, and given five seconds for its first line. `/dev/kvm` alone proves nothing: there are
      * machines where it opens and then hangs.
      */
-    readonly probe: (kernelImage: string) => Effect.Effect<Kind, never, Progress>
+    readonly probe: (kernelImage: string, qemu: string) => Effect.Effect<Kind, never, Progress>
   }
 >() {}
 
@@ -112,12 +112,12 @@ export const layer: Layer.Layer<
     const executor = yield* CommandExecutor.CommandExecutor
     const memory = paths.join(cache.directory, "accelerator.json")
 
-    const trial = (image: string) =>
+    const trial = (image: string, qemu: string) =>
       Effect.scoped(
         Effect.gen(function* () {
           const machine = yield* Command.start(
             Command.make(
-              "qemu-system-x86_64",
+              qemu,
               "-nodefaults",
               "-no-user-config",
               "-display",
@@ -152,7 +152,7 @@ export const layer: Layer.Layer<
       )
 
     return {
-      probe: Effect.fn("Accelerator.probe")(function* (image: string) {
+      probe: Effect.fn("Accelerator.probe")(function* (image: string, qemu: string) {
         const wanted = yield* Config.option(Config.literal("kvm", "tcg")("LIVEUPDATE_ACCEL")).pipe(
           Effect.orElseSucceed(() => Option.none<Kind>())
         )
@@ -165,16 +165,16 @@ export const layer: Layer.Layer<
         const bootId = (yield* fs
           .readFileString("/proc/sys/kernel/random/boot_id")
           .pipe(Effect.orElseSucceed(() => ""))).trim()
-        const qemu = yield* Command.string(Command.make("qemu-system-x86_64", "--version")).pipe(
+        const version = yield* Command.string(Command.make(qemu, "--version")).pipe(
           Effect.provideService(CommandExecutor.CommandExecutor, executor),
           Effect.map((text) => text.split("\n")[0] ?? ""),
           Effect.orElseSucceed(() => "")
         )
         const before = yield* fs.readFileString(memory).pipe(Effect.flatMap(Schema.decode(Remembered)), Effect.option)
-        if (Option.isSome(before) && before.value.bootId === bootId && before.value.qemu === qemu)
+        if (Option.isSome(before) && before.value.bootId === bootId && before.value.qemu === version)
           return before.value.kind
-        const kind: Kind = (yield* track("hardware virtualisation probe", () => trial(image))) ? "kvm" : "tcg"
-        yield* Schema.encode(Remembered)({ bootId, qemu, kind }).pipe(
+        const kind: Kind = (yield* track("hardware virtualisation probe", () => trial(image, qemu))) ? "kvm" : "tcg"
+        yield* Schema.encode(Remembered)({ bootId, qemu: version, kind }).pipe(
           Effect.flatMap((text) => fs.writeFileString(memory, text)),
           Effect.ignore
         )

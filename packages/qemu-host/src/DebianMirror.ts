@@ -14,9 +14,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Cache, type CacheError } from "./Cache.ts"
+import type { Cache, CacheError } from "./Cache.ts"
+import * as AptState from "./internal/aptState.ts"
 import { lines, run } from "./internal/subprocess.ts"
-import { type Progress, track } from "./Progress.ts"
+import type { Progress } from "./Progress.ts"
 
 /**
  * No Debian mirror in the machine's apt configuration, or it doesn't answer.
@@ -95,7 +96,6 @@ export class DebianMirror extends Context.Tag("@liveupdate/qemu-host/DebianMirro
 
 /** Where newer kernels are, the most settled first. */
 const SUITES = ["trixie-backports", "testing", "unstable"] as const
-const LISTS_FRESH_MS = 24 * 3600 * 1000
 
 /** What was found for a wish, and when (milliseconds since the epoch). */
 const Answer = Schema.parseJson(
@@ -120,8 +120,13 @@ export const mirrorOf = (targets: string): Option.Option<string> =>
       ?.replace(/\/+$/, "")
   )
 
-/** Compares upstream versions such as 7.3.4 number by number. */
-const compareVersions = (a: string, b: string): number => {
+/**
+ * Compares versions such as 7.3.4 number by number; negative if the first one is older.
+ *
+ * @since 0.1.0
+ * @category pure
+ */
+export const compareVersions = (a: string, b: string): number => {
   const [x, y] = [a, b].map((version) => version.split(/[^0-9]+/).map(Number)) as [Array<number>, Array<number>]
   for (let i = 0; i < Math.max(x.length, y.length); i++) {
     const difference = (x[i] ?? 0) - (y[i] ?? 0)
@@ -176,16 +181,13 @@ export const layer: Layer.Layer<
 > = Layer.effect(
   DebianMirror,
   Effect.gen(function* () {
-    const cache = yield* Cache
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
     const executor = yield* CommandExecutor.CommandExecutor
-    const home = paths.join(cache.directory, "apt")
-    const stamp = paths.join(home, "updated")
     const unavailable = (operation: string) => (error: { readonly message: string }) =>
       new MirrorUnavailable({ operation, detail: error.message })
-    const command = (argv: readonly [string, ...Array<string>], options: Parameters<typeof run>[1] = {}) =>
-      Effect.provideService(run(argv, options), CommandExecutor.CommandExecutor, executor)
+    const command = (argv: readonly [string, ...Array<string>]) =>
+      Effect.provideService(run(argv), CommandExecutor.CommandExecutor, executor)
 
     const uri = yield* Effect.cached(
       command(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"]).pipe(
@@ -201,44 +203,12 @@ export const layer: Layer.Layer<
         )
       )
     )
-    const settings = [
-      `Dir::State=${home}`,
-      `Dir::State::Lists=${home}/lists`,
-      `Dir::Cache=${home}/cache`,
-      `Dir::Etc::SourceList=${home}/sources.list`,
-      "Dir::Etc::SourceParts=/dev/null",
-      "Dir::Etc::Preferences=/dev/null",
-      "Dir::Etc::PreferencesParts=/dev/null",
-      // A mirror frozen in time is still a mirror; its signatures are checked all the same.
-      "Acquire::Check-Valid-Until=false",
-      "Acquire::Languages=none",
-      "Debug::NoLocking=true",
-      "APT::Sandbox::User=root"
-    ].flatMap((setting) => ["-o", setting])
-
-    const update = Effect.gen(function* () {
-      const mirror = yield* uri
-      yield* fs.makeDirectory(paths.join(home, "lists", "partial"), { recursive: true })
-      yield* fs.makeDirectory(paths.join(home, "cache", "archives", "partial"), { recursive: true })
-      const sources = SUITES.map((suite) => `deb ${mirror} ${suite} main\n`).join("")
-      const before = yield* fs.readFileString(paths.join(home, "sources.list")).pipe(Effect.orElseSucceed(() => ""))
-      const updated = Number(yield* fs.readFileString(stamp).pipe(Effect.orElseSucceed(() => "0")))
-      const now = yield* Clock.currentTimeMillis
-      if (before === sources && now - updated < LISTS_FRESH_MS) return
-      yield* fs.writeFileString(paths.join(home, "sources.list"), sources)
-      yield* track("Debian package lists", () => command(["apt-get", ...settings, "update"])).pipe(
-        // Old lists are better than none: the mirror may be out of reach today.
-        Effect.catchAll((error) => (updated > 0 && before === sources ? Effect.void : Effect.fail(error)))
-      )
-      yield* fs.writeFileString(stamp, String(now))
-    }).pipe(
-      Effect.catchTags({
-        SystemError: (error) => Effect.fail(unavailable("prepare package lists")(error)),
-        BadArgument: (error) => Effect.fail(unavailable("prepare package lists")(error)),
-        CommandFailed: (error) => Effect.fail(unavailable("fetch package lists")(error))
-      })
-    )
-    const ready = Effect.scoped(Effect.zipRight(cache.lock("apt"), update))
+    const { home, apt, ready } = yield* AptState.make({
+      name: "apt",
+      what: "Debian package lists",
+      sources: Effect.map(uri, (mirror) => SUITES.map((suite) => `deb ${mirror} ${suite} main\n`).join("")),
+      failed: unavailable
+    })
 
     return {
       uri,
@@ -246,10 +216,14 @@ export const layer: Layer.Layer<
         const answer = paths.join(home, `linux-source-${wish.series}.json`)
         const known = yield* fs.readFileString(answer).pipe(Effect.flatMap(Schema.decode(Answer)), Effect.option)
         const now = yield* Clock.currentTimeMillis
-        if (Option.isSome(known) && known.value.pinned === wish.pinned && now - known.value.at < LISTS_FRESH_MS)
+        if (
+          Option.isSome(known) &&
+          known.value.pinned === wish.pinned &&
+          now - known.value.at < AptState.LISTS_FRESH_MS
+        )
           return known.value.found
         yield* ready
-        const names = yield* command(["apt-cache", ...settings, "pkgnames", `linux-source-${wish.major}`]).pipe(
+        const names = yield* apt("apt-cache", ["pkgnames", `linux-source-${wish.major}`]).pipe(
           Effect.mapError(unavailable("list packages"))
         )
         const candidates = lines(names.stdout).filter((name) => /^linux-source-[0-9.]+$/.test(name))
@@ -257,7 +231,7 @@ export const layer: Layer.Layer<
           candidates.length === 0
             ? []
             : parseMadison(
-                (yield* command(["apt-cache", ...settings, "madison", ...candidates]).pipe(
+                (yield* apt("apt-cache", ["madison", ...candidates]).pipe(
                   Effect.mapError(unavailable("list packages"))
                 )).stdout
               )
@@ -274,9 +248,9 @@ export const layer: Layer.Layer<
       }),
       download: Effect.fn("DebianMirror.download")(function* (wanted: PackageVersion, directory: string) {
         yield* ready
-        yield* command(["apt-get", ...settings, "download", `${wanted.name}=${wanted.version}`], {
-          cwd: directory
-        }).pipe(Effect.mapError(unavailable(`download ${wanted.name} ${wanted.version}`)))
+        yield* apt("apt-get", ["download", `${wanted.name}=${wanted.version}`], { cwd: directory }).pipe(
+          Effect.mapError(unavailable(`download ${wanted.name} ${wanted.version}`))
+        )
         const names = yield* fs.readDirectory(directory).pipe(Effect.mapError(unavailable("download")))
         const name = names.find((candidate) => candidate.startsWith(`${wanted.name}_`) && candidate.endsWith(".deb"))
         if (name === undefined)

@@ -57,6 +57,8 @@ export class RunningHost extends Schema.Class<RunningHost>("RunningHost")({
  */
 export interface MachineSpec {
   readonly name: string
+  /** The QEMU to run: a path, or a name to be found in PATH. */
+  readonly qemu: string
   /** Raw image of the root disk; never written, changes go to an overlay that ends with the machine. */
   readonly image: string
   /** bzImage to boot. */
@@ -302,10 +304,7 @@ export const layer: Layer.Layer<
           .pipe(Effect.mapError(failed("clean up after", name)))
         yield* fs.makeDirectory(directory, { mode: 0o700 }).pipe(Effect.mapError(failed("start", name)))
         const argv = qemuArguments(full, directory)
-        yield* run(["qemu-system-x86_64", ...argv]).pipe(
-          Effect.provide(context),
-          Effect.mapError(failed("start", name))
-        )
+        yield* run([spec.qemu, ...argv]).pipe(Effect.provide(context), Effect.mapError(failed("start", name)))
         // -daemonize sets a umask of its own (027).
         for (const entry of yield* fs.readDirectory(directory).pipe(Effect.mapError(failed("start", name))))
           yield* fs.chmod(paths.join(directory, entry), 0o600).pipe(Effect.mapError(failed("start", name)))

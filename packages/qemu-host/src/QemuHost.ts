@@ -15,6 +15,8 @@ import * as Accelerator from "./Accelerator.ts"
 import * as Cache from "./Cache.ts"
 import * as Channel from "./Channel.ts"
 import * as DebianMirror from "./DebianMirror.ts"
+import * as DebianSource from "./DebianSource.ts"
+import * as EmulatorBuild from "./EmulatorBuild.ts"
 import * as HostPrograms from "./HostPrograms.ts"
 import type { CommandFailed } from "./internal/subprocess.ts"
 import * as KernelBuild from "./KernelBuild.ts"
@@ -46,7 +48,12 @@ export interface StartOptions {
  * @since 0.1.0
  * @category errors
  */
-export type BuildError = Cache.CacheError | KernelBuild.KernelError | CommandFailed | SystemImage.PayloadRejected
+export type BuildError =
+  | Cache.CacheError
+  | KernelBuild.KernelError
+  | EmulatorBuild.EmulatorError
+  | CommandFailed
+  | SystemImage.PayloadRejected
 
 /**
  * @since 0.1.0
@@ -106,26 +113,37 @@ export class QemuHost extends Context.Tag("@liveupdate/qemu-host/QemuHost")<
 export const layer: Layer.Layer<
   QemuHost,
   never,
-  SystemImage.SystemImage | Accelerator.Accelerator | Machine.Machine | Channel.Channel
+  SystemImage.SystemImage | Accelerator.Accelerator | EmulatorBuild.EmulatorBuild | Machine.Machine | Channel.Channel
 > = Layer.effect(
   QemuHost,
   Effect.gen(function* () {
     const system = yield* SystemImage.SystemImage
     const accelerator = yield* Accelerator.Accelerator
+    const emulator = yield* EmulatorBuild.EmulatorBuild
     const machine = yield* Machine.Machine
     const channel = yield* Channel.Channel
+
+    const prepare = Effect.fn("QemuHost.prepare")(function* (
+      payload: ReadonlyArray<SystemImage.PayloadItem>,
+      options: { readonly older?: boolean } = {}
+    ) {
+      const built = yield* system.build(payload, options)
+      const kind = yield* accelerator.probe(built.kernels.boot.image, yield* emulator.native)
+      return { built, kind, qemu: yield* emulator.qemu(kind) }
+    })
 
     const start = Effect.fn("QemuHost.start")(function* (name: string, options: StartOptions) {
       // Said before the long work, not after it.
       const running = yield* Effect.either(machine.find(name))
       if (running._tag === "Right") return yield* new Machine.HostAlreadyRunning({ host: running.right })
       if (running.left._tag === "BadHostName") return yield* running.left
-      const built = yield* system.build(options.payload, { older: options.older === true })
+      const { built, kind, qemu } = yield* prepare(options.payload, { older: options.older === true })
       const host = yield* machine.start({
         name,
+        qemu,
         image: built.image,
         kernel: built.kernels.boot.image,
-        accelerator: yield* accelerator.probe(built.kernels.boot.image),
+        accelerator: kind,
         cpus: options.cpus,
         memoryMiB: options.memoryMiB,
         ports: options.ports,
@@ -142,7 +160,7 @@ export const layer: Layer.Layer<
     })
     const find = machine.find
     return {
-      ensure: system.build,
+      ensure: (payload) => Effect.map(prepare(payload), ({ built }) => built),
       start,
       join: (name, options) =>
         start(name, options).pipe(
@@ -173,8 +191,8 @@ export const layerDefault: Layer.Layer<
 > = layer.pipe(
   Layer.provideMerge(SystemImage.layer),
   Layer.provideMerge(KernelBuild.layer),
-  Layer.provide(Layer.mergeAll(RootFs.layer, HostPrograms.layer, Accelerator.layer)),
-  Layer.provide(DebianMirror.layer),
+  Layer.provide(Layer.mergeAll(RootFs.layer, HostPrograms.layer, Accelerator.layer, EmulatorBuild.layer)),
+  Layer.provide(Layer.merge(DebianMirror.layer, DebianSource.layer)),
   Layer.provide(Resources.layer),
   Layer.provideMerge(Layer.mergeAll(Cache.layer, Machine.layer, Channel.layer))
 )

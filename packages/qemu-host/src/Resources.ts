@@ -1,5 +1,5 @@
 /**
- * The files this package brings that are no TypeScript: kernel configuration, C programs, files of the root file system.
+ * The files this package brings that are no TypeScript: kernel configuration, patches to QEMU, C programs, files of the root file system.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 export class Resources extends Context.Tag("@liveupdate/qemu-host/Resources")<
   Resources,
   {
-    /** The package's directory: holds `kernel/`, `host/`, `guest/`, `rootfs/`. */
+    /** The package's directory: holds `emulator/`, `kernel/`, `host/`, `guest/`, `rootfs/`. */
     readonly directory: string
   }
 >() {}

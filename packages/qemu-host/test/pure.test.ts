@@ -1,9 +1,13 @@
+import { readdirSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { tscArguments } from "../src/Accelerator.ts"
 import { archive } from "../src/Cpio.ts"
 import { chooseKernelSource, mirrorOf, parseMadison } from "../src/DebianMirror.ts"
+import { chooseSource, sourceLinesOf } from "../src/DebianSource.ts"
+import { configureArguments, ninjaProgress, seriesOf } from "../src/EmulatorBuild.ts"
 import { releaseOf } from "../src/KernelImage.ts"
 import { qemuArguments, startTicksOf } from "../src/Machine.ts"
 import { render } from "../src/Progress.ts"
@@ -32,6 +36,68 @@ describe("DebianMirror", () => {
       "nodesource|nodistro|https://x/\nDebian|Debian-Security|http://m/debian-security/\nDebian|Debian|http://m/debian/\n"
     assert.deepStrictEqual(mirrorOf(targets), Option.some("http://m/debian"))
     assert.deepStrictEqual(mirrorOf("Ubuntu|Ubuntu|http://u/\n"), Option.none())
+  })
+})
+
+describe("DebianSource", () => {
+  it("takes sources from all of Debian's that the machine takes packages from, and from nobody else", () => {
+    const targets = [
+      "Debian|http://m/debian-security/|bookworm-security|main",
+      "Debian|http://m/debian/|bookworm|main",
+      "Debian|http://m/debian/|bookworm|main",
+      "Debian|http://m/debian/|bookworm|contrib",
+      "nodesource|https://x/|nodistro|main",
+      ""
+    ].join("\n")
+    assert.deepStrictEqual(sourceLinesOf(targets), [
+      "deb-src http://m/debian-security bookworm-security main",
+      "deb-src http://m/debian bookworm main"
+    ])
+  })
+
+  it("prefers the source of what is installed, then the newest", () => {
+    const available = parseMadison(
+      [
+        "qemu | 1:7.2+dfsg-7+deb12u9 | http://m/debian-security bookworm-security/main Sources",
+        "qemu | 1:7.2+dfsg-7+deb12u18 | http://m/debian bookworm/main Sources",
+        "qemu | 1:7.2+dfsg-7+deb12u13 | http://m/debian bookworm/main Sources"
+      ].join("\n")
+    )
+    const chosen = (version: string) => Option.map(chooseSource(available, version), (source) => source.version)
+    assert.deepStrictEqual(chosen("1:7.2+dfsg-7+deb12u13"), Option.some("1:7.2+dfsg-7+deb12u13"))
+    assert.deepStrictEqual(chosen("1:7.2+dfsg-7+deb12u5"), Option.some("1:7.2+dfsg-7+deb12u18"))
+    assert.deepStrictEqual(chooseSource([], "1"), Option.none())
+  })
+})
+
+describe("EmulatorBuild", () => {
+  it("knows the series by Debian's version", () => {
+    assert.strictEqual(seriesOf("1:7.2+dfsg-7+deb12u18"), "7.2")
+    assert.strictEqual(seriesOf("1:10.0.13+ds-0+deb13u1"), "10.0")
+    assert.strictEqual(seriesOf("11.1.0-1"), "11.1")
+  })
+
+  it("builds the series that there are patches for, each with patches of its own, and no others", () => {
+    const folder = fileURLToPath(new URL("../emulator", import.meta.url))
+    const series = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    assert.includeMembers(
+      series.map(({ name }) => name),
+      ["7.2", "10.0"]
+    )
+    for (const { name } of series) {
+      const argv = configureArguments(`1:${name}.1+ds-1`) ?? []
+      assert.include(argv, `--with-pkgversion=Debian 1:${name}.1+ds-1, patched by liveupdate`)
+      assert.isNotEmpty(readdirSync(`${folder}/${name}`).filter((file) => file.endsWith(".patch")))
+    }
+    assert.isUndefined(configureArguments("1:9.9.9+ds-1"))
+  })
+
+  it("reads how far ninja is", () => {
+    assert.deepStrictEqual(
+      ninjaProgress("[12/1034] Compiling C object libqom.fa.p/qom_object.c.o"),
+      Option.some({ done: 12, total: 1034, detail: "qom_object.c.o" })
+    )
+    assert.deepStrictEqual(ninjaProgress("ninja: Entering directory `objects'"), Option.none())
   })
 })
 
@@ -97,7 +163,16 @@ describe("Machine", () => {
   })
   it("never writes to the shared image and doubles commas in its path", () => {
     const argv = qemuArguments(
-      { name: "n", image: "/a,b/root.img", kernel: "/k", accelerator: "tcg", cpus: 2, memoryMiB: 4096, ports: 2 },
+      {
+        name: "n",
+        qemu: "q",
+        image: "/a,b/root.img",
+        kernel: "/k",
+        accelerator: "tcg",
+        cpus: 2,
+        memoryMiB: 4096,
+        ports: 2
+      },
       "/run/x"
     )
     const drive = argv[argv.indexOf("-drive") + 1] ?? ""
