@@ -68,6 +68,8 @@ export interface MachineSpec {
   readonly memoryMiB?: number | undefined
   /** Channel ports: commands at once. */
   readonly ports?: number | undefined
+  /** With an IOMMU, and a PCI device to be given to a guest: QEMU's `edu`, 1234:11e8. */
+  readonly passthrough?: boolean | undefined
   /** Further kernel arguments. */
   readonly append?: string | undefined
   /** Further arguments of QEMU. */
@@ -165,7 +167,9 @@ export const qemuArguments = (
   "-display",
   "none",
   "-M",
-  "q35",
+  // KVM's own interrupt controller can't have its interrupts remapped.
+  spec.passthrough === true && spec.accelerator === "kvm" ? "q35,kernel-irqchip=split" : "q35",
+  ...(spec.passthrough === true ? ["-device", "intel-iommu,intremap=on", "-device", "edu"] : []),
   ...Accelerator.cpuArguments(spec.accelerator),
   "-smp",
   String(spec.cpus),
@@ -209,6 +213,7 @@ export const qemuArguments = (
     "thp_anon=64K:always",
     "quiet",
     "panic=-1",
+    ...(spec.passthrough === true ? ["intel_iommu=on"] : []),
     ...Accelerator.kernelArguments(spec.accelerator),
     ...(spec.append === undefined ? [] : [spec.append])
   ].join(" "),

@@ -36,6 +36,8 @@ export interface StartOptions {
   readonly cpus?: number | undefined
   readonly memoryMiB?: number | undefined
   readonly ports?: number | undefined
+  /** See `MachineSpec`. */
+  readonly passthrough?: boolean | undefined
   readonly append?: string | undefined
   /** Boots a kernel of the series before, to be upgraded from; see `KernelBuild`. */
   readonly older?: boolean | undefined
@@ -147,6 +149,7 @@ export const layer: Layer.Layer<
         cpus: options.cpus,
         memoryMiB: options.memoryMiB,
         ports: options.ports,
+        passthrough: options.passthrough,
         append: options.append,
         extra: options.extra
       })

@@ -2,7 +2,7 @@
  * A QEMU host for one test file: started from what the CLI would start it from, driven from outside by the built CLI as an
  * operator does it, and ended with the file, however its tests end.
  */
-import { execFile } from "node:child_process"
+import { execFile, execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -45,6 +45,8 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     readonly output: (...argv: Argv) => Effect.Effect<string>
     /** Runs `body` while a shell script runs inside, from the moment it has said "ready". */
     readonly during: <A, E, R>(script: string, body: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Bundles a program of `programs/`, and runs it inside, beside the agent. */
+    readonly program: (name: string, ...args: ReadonlyArray<string>) => Effect.Effect<Said>
     /** Writes a file inside. */
     readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
     /** Starts a VM from a spec that lies outside: `agent vm start FILE --host qemu:NAME`. */
@@ -68,6 +70,8 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
   }
 >() {}
 
+type Options = Pick<QemuHost.StartOptions, "passthrough">
+
 const builtAgent = fileURLToPath(new URL("../../dist/bin.js", import.meta.url))
 
 const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said> =>
@@ -83,13 +87,29 @@ const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said>
 export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
   runHere(process.execPath, [builtAgent, ...args])
 
-const make = (label: string) =>
+const bundle = (name: string): Effect.Effect<Buffer> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-program-"))),
+    (directory) =>
+      Effect.sync(() => {
+        const output = Path.join(directory, `${name}.mjs`)
+        execFileSync(process.execPath, [
+          fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url)),
+          fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url)),
+          output
+        ])
+        return Fs.readFileSync(output)
+      }),
+    (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
+  )
+
+const make = (label: string, options: Options) =>
   Effect.gen(function* () {
     const hosts = yield* QemuHost.QemuHost
     const channel = yield* Channel.Channel
     const name = `e2e-${label}-${process.pid}`
     yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-    const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload }).pipe(
+    const { address } = yield* hosts.start(name, { ...options, payload: yield* Hosts.payload }).pipe(
       Effect.tapErrorTag("HostNotReady", ({ directory }) =>
         // The log goes with the host.
         Effect.sync(() => process.stderr.write(Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)))
@@ -164,6 +184,13 @@ const make = (label: string) =>
       inside,
       output,
       during,
+      program: (program, ...args) =>
+        Effect.gen(function* () {
+          // Beside the agent, where ffi-rs finds its native part.
+          const path = `/opt/liveupdate/${program}.mjs`
+          yield* write(path, yield* bundle(program))
+          return yield* inside("/usr/local/bin/node", path, ...args)
+        }),
       write,
       startVm: (spec) =>
         Effect.suspend(() => {
@@ -193,5 +220,5 @@ const make = (label: string) =>
   })
 
 /** A host of its own for a test file; `label` becomes part of its name. */
-export const layer = (label: string) =>
-  Layer.scoped(TestHost, make(label)).pipe(Layer.provide(Hosts.layer), Layer.provide(NodeContext.layer))
+export const layer = (label: string, options: Options = {}) =>
+  Layer.scoped(TestHost, make(label, options)).pipe(Layer.provide(Hosts.layer), Layer.provide(NodeContext.layer))

@@ -2,11 +2,6 @@
  * A live update that can't be done, or is ended before its jump, is no event in a guest's life: it counts on, and the next
  * live update finds everything as if there had been none. What was wrong is said in one line and by the exit code.
  */
-import { execFileSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Event from "../../src/upgrade/Event.ts"
@@ -225,23 +220,7 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
   it.effect("a file is preserved once, in one session at one token, until the session's scope ends", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      const said = yield* Effect.acquireUseRelease(
-        Effect.sync(() => Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-program-")), "preservation.mjs")),
-        (bundle) =>
-          Effect.gen(function* () {
-            yield* Effect.sync(() =>
-              execFileSync(process.execPath, [
-                fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url)),
-                fileURLToPath(new URL("programs/preservation.ts", import.meta.url)),
-                bundle
-              ])
-            )
-            // Beside the agent, where ffi-rs finds its native part.
-            yield* host.write("/opt/liveupdate/preservation.mjs", Fs.readFileSync(bundle))
-            return yield* host.inside("/usr/local/bin/node", "/opt/liveupdate/preservation.mjs")
-          }),
-        (bundle) => Effect.sync(() => Fs.rmSync(Path.dirname(bundle), { recursive: true }))
-      )
+      const said = yield* host.program("preservation")
       assert.strictEqual(said.code, 0, said.stderr)
       const preserved = { tag: "AlreadyPreserved", errno: "EBUSY", holder: { session: "first", token: "1" } }
       assert.deepStrictEqual(JSON.parse(said.stdout), {
