@@ -3,19 +3,27 @@ import { noFaults } from "../../sdk/src/internal/model/FileHandler.ts"
 import * as Machine from "../../sdk/src/internal/model/Machine.ts"
 import type { Profile } from "../../sdk/src/SimulatedHost.ts"
 import { jump } from "./Jump.ts"
+import type { Sequence } from "./random/Operation.ts"
+import * as Random from "./random/Run.ts"
 import * as Suite from "./Suite.ts"
 
 export const make = (profile: Profile = "7.3") => Machine.make(libc.systemCalls, { profile, faults: noFaults })
 
-/** The whole suite on a model of its own. */
-export const findings = async (): Promise<Suite.Findings> => {
+/** The whole suite on a model of its own, and sequences that are begun before its jump and continued after it. */
+export const findings = async (
+  firsts: ReadonlyArray<Sequence> = [],
+  seconds: ReadonlyArray<Sequence> = []
+): Promise<Suite.Findings & { readonly firsts: Random.Results; readonly seconds: Random.Results }> => {
   const host = make()
   const first = host.start()
   const scenarios = await Suite.runScenarios(first.calls)
   const before = await Suite.runBefore(first.calls)
+  const firstResults = await Random.runBefore(first.calls, firsts)
   const refused = await Promise.race([first.ended, jump(first.calls, "/boot/vmlinuz-of-the-model", "")])
   if (refused !== undefined) throw new Error(`the model refuses to jump: ${refused}`)
-  const after = await Suite.runAfter(host.start().calls)
+  const second = host.start()
+  const after = await Suite.runAfter(second.calls)
+  const secondResults = await Random.run(second.calls, seconds)
   host.end()
-  return { scenarios, before, after }
+  return { scenarios, before, after, firsts: firstResults, seconds: secondResults }
 }

@@ -35,11 +35,12 @@ export const runScenarios = async (calls: SystemCalls): Promise<ReadonlyArray<Fi
   return findings
 }
 
-/** Everything stays open: the caller jumps next. */
+/** Everything but the device stays open: the caller jumps next. */
 export const runBefore = async (calls: SystemCalls): Promise<ReadonlyArray<Finding>> => {
   const raw = Raw.make(calls)
   const findings: Array<Finding> = []
   for (const { before, behaviour } of handovers) findings.push(await settle(raw, behaviour, before))
+  raw.close(raw.device())
   return findings
 }
 

@@ -1,10 +1,15 @@
-// Runs inside the QEMU host, against its kernel: node conformance.mjs scenarios | before KERNEL | after. One JSON object per line.
+// Runs inside the QEMU host, against its kernel. Prints one line of JSON for each finding, or for each sequence.
+//
+//   node conformance.mjs scenarios
+//   node conformance.mjs random SEQUENCES
+//   node conformance.mjs before CROSSINGS KERNEL     ends with the jump
+//   node conformance.mjs after CROSSINGS
 import * as Fs from "node:fs"
-import { setTimeout as sleep } from "node:timers/promises"
 import { errnoName } from "../../sdk/src/internal/errno.ts"
-import { O_RDWR } from "../../sdk/src/internal/Kernel.ts"
 import { systemCalls } from "../../sdk/src/internal/libc.ts"
 import { jump } from "./Jump.ts"
+import type { Sequence } from "./random/Operation.ts"
+import * as Random from "./random/Run.ts"
 import * as Suite from "./Suite.ts"
 
 /** Synchronously: after the jump nobody would write what is still in a buffer. */
@@ -12,32 +17,25 @@ const print = (lines: ReadonlyArray<unknown>) => {
   for (const line of lines) Fs.writeSync(1, `${JSON.stringify(line)}\n`)
 }
 
-/** systemd opens it at boot, too. */
-const deviceIsFree = async (): Promise<void> => {
-  for (let attempt = 0; attempt < 600; attempt++) {
-    const fd = systemCalls.openFile("/dev/liveupdate", O_RDWR)
-    if (fd >= 0) {
-      systemCalls.close(fd)
-      return
-    }
-    await sleep(50)
-  }
-  throw new Error("/dev/liveupdate stays in use")
-}
+const read = (path: string): ReadonlyArray<Sequence> => JSON.parse(Fs.readFileSync(path, "utf8"))
 
-const [command, argument = ""] = process.argv.slice(2)
-await deviceIsFree()
+const [command, file = "", kernel = ""] = process.argv.slice(2)
 switch (command) {
   case "scenarios":
     print(await Suite.runScenarios(systemCalls))
     break
-  case "before":
+  case "random":
+    print(await Random.run(systemCalls, read(file)))
+    break
+  case "before": {
     print(await Suite.runBefore(systemCalls))
-    throw new Error(
-      `no jump: ${errnoName(-(await jump(systemCalls, argument, Fs.readFileSync("/proc/cmdline", "utf8").trim())))}`
-    )
+    print(await Random.runBefore(systemCalls, read(file)))
+    const refused = await jump(systemCalls, kernel, Fs.readFileSync("/proc/cmdline", "utf8").trim())
+    throw new Error(`no jump: ${errnoName(-refused)}`)
+  }
   case "after":
     print(await Suite.runAfter(systemCalls))
+    print(await Random.run(systemCalls, read(file)))
     break
   default:
     throw new Error(`no such command: ${command}`)

@@ -182,6 +182,7 @@ export const layerMemory = (
               Effect.suspend(() => run(services().create(name))),
               (session): OutgoingSession => ({
                 ...session,
+                askName: run(session.askName),
                 preserve: (file, token) => run(session.preserve(file, token))
               })
             ),
@@ -190,6 +191,7 @@ export const layerMemory = (
               Effect.suspend(() => run(services().retrieve(name))),
               (session): IncomingSession => ({
                 ...session,
+                askName: run(session.askName),
                 retrieve: (kind, token) => run(session.retrieve(kind, token)),
                 finish: run(session.finish)
               })

@@ -61,6 +61,14 @@ export const descriptors = [
     raw.close(one)
     return { freed: isFree(raw, a), held: isFree(raw, b) }
   }),
+  scenario(
+    "A session can't be opened again through /proc; the device can, when nobody has it open: so it never can.",
+    { session: "ENXIO", device: "EBUSY" },
+    (raw) => ({
+      session: said(raw.open(`/proc/self/fd/${raw.create("reopen")}`)),
+      device: said(raw.open(`/proc/self/fd/${raw.device()}`))
+    })
+  ),
   scenario("Two descriptors of a session are one open file; two sessions are not.", { same: 0, other: true }, (raw) => {
     const session = raw.create("kcmp-1")
     return {

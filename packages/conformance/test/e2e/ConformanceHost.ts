@@ -54,6 +54,10 @@ const make = Effect.gen(function* () {
     Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
   yield* write(program, yield* bundle)
 
+  /** systemd and the agent use the device at boot, too, and there is only one opener. */
+  const booted = Effect.orDie(channel.run(address, ["systemctl", "is-system-running", "--wait"]))
+  yield* booted
+
   const release = Effect.map(Effect.orDie(channel.output(address, ["uname", "-r"])), (text) => text.trim())
   const parse = (lines: Iterable<string>): ReadonlyArray<unknown> => Array.from(lines, (line) => JSON.parse(line))
 
@@ -92,8 +96,11 @@ const make = Effect.gen(function* () {
             .trim()
             .split("\n")
             .find((path) => path !== running) ?? running
+        // Nothing is unmounted: what isn't on the disk by now, such as the program itself, is lost.
+        yield* Effect.orDie(channel.output(address, ["sync"]))
         const { end, lines, stderr } = yield* start([...args, image])
         assert.strictEqual(end, "jumped", stderr)
+        yield* booted
         return lines
       })
   } satisfies ConformanceHost["Type"]

@@ -1,8 +1,15 @@
-/** The kernel, and that the model is like it: every behaviour has the same verdict from both. */
+/** The kernel, and that the model is like it: every behaviour has the same verdict from both, every random operation the same result. */
+import { isDeepStrictEqual } from "node:util"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { handovers } from "../../src/handovers/index.ts"
 import * as ModelHost from "../../src/ModelHost.ts"
+import * as Generate from "../../src/random/Generate.ts"
+import type { Sequence } from "../../src/random/Operation.ts"
+import type { Results } from "../../src/random/Run.ts"
+import * as Random from "../../src/random/Run.ts"
+import * as Seed from "../../src/random/Seed.ts"
+import * as Shrink from "../../src/random/Shrink.ts"
 import type { Finding, Findings } from "../../src/Suite.ts"
 import { scenarios } from "../../src/scenarios/index.ts"
 import * as ConformanceHost from "./ConformanceHost.ts"
@@ -13,17 +20,95 @@ const isFinding = (value: unknown): value is Finding =>
 const asFindings = (lines: ReadonlyArray<unknown>): ReadonlyArray<Finding> =>
   lines.map((line) => (isFinding(line) ? line : assert.fail(`not a finding: ${JSON.stringify(line)}`)))
 
-layer(ConformanceHost.layer, { excludeTestServices: true, timeout: "20 minutes" })("the kernel", (it) => {
-  const seen: { kernel?: Findings; model?: Findings } = {}
+const isResults = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.every((one) => typeof one === "string")
 
-  it.effect("runs the whole suite, and so does the model", () =>
+const asResults = (lines: ReadonlyArray<unknown>): Results =>
+  lines.map((line) => (isResults(line) ? line : assert.fail(`no results: ${JSON.stringify(line)}`)))
+
+const file = "/run/conformance.json"
+const seed = Seed.choose()
+
+/** What the kernel says to sequences, and what the model says. */
+const ask = (sequences: ReadonlyArray<Sequence>) =>
+  Effect.gen(function* () {
+    const host = yield* ConformanceHost.ConformanceHost
+    yield* host.write(file, JSON.stringify(sequences))
+    const kernel = asResults(yield* host.run("random", file))
+    const model = ModelHost.make()
+    const modelled = yield* Effect.promise(() => Random.run(model.start().calls, sequences))
+    model.end()
+    return { kernel, model: modelled }
+  })
+
+type Answers = ReadonlyArray<string> | undefined
+
+const render = (sequence: Sequence, kernel: Answers, model: Answers): string =>
+  sequence
+    .map((operation, index) => {
+      const [one, other] = [kernel?.[index], model?.[index]]
+      return `${JSON.stringify(operation)}: ${one === other ? one : `kernel ${one}, model ${other}`}`
+    })
+    .join("\n")
+
+/** Fails with the shortest sequence that shows a difference, or with the whole one if it shows none when it is alone. */
+const explain = (sequence: Sequence, kernel: Answers, model: Answers) =>
+  Effect.gen(function* () {
+    const host = yield* ConformanceHost.ConformanceHost
+    const differs = (batch: ReadonlyArray<Sequence>) =>
+      ask(batch).pipe(
+        Effect.map(({ kernel, model }) => batch.map((_, index) => !isDeepStrictEqual(kernel[index], model[index]))),
+        Effect.provideService(ConformanceHost.ConformanceHost, host),
+        Effect.runPromise
+      )
+    const [alone] = yield* Effect.promise(() => differs([sequence]))
+    if (alone !== true)
+      return assert.fail(`only after others, LIVEUPDATE_SEED=${seed}\n${render(sequence, kernel, model)}`)
+    const shortest = yield* Effect.promise(() => Shrink.shrink(sequence, differs))
+    const answers = yield* ask([shortest])
+    return assert.fail(`LIVEUPDATE_SEED=${seed}\n${render(shortest, answers.kernel[0], answers.model[0])}`)
+  })
+
+layer(ConformanceHost.layer, { excludeTestServices: true, timeout: "60 minutes" })("the kernel", (it) => {
+  const seen: { kernel?: Findings; model?: Findings } = {}
+  const operations = Seed.operations()
+
+  it.effect(`gives the same results as the model to ${operations} random operations`, () =>
+    Effect.gen(function* () {
+      const sequences = Generate.sequences(seed, operations)
+      const { kernel, model } = yield* ask(sequences)
+      const different = sequences.findIndex((_, index) => !isDeepStrictEqual(kernel[index], model[index]))
+      if (different >= 0) yield* explain(sequences[different] ?? [], kernel[different], model[different])
+      const compared = kernel.reduce((sum, results) => sum + results.length, 0)
+      assert.isAtLeast(compared, operations)
+      process.stderr.write(`${compared} operations in ${sequences.length} sequences, LIVEUPDATE_SEED=${seed}\n`)
+    })
+  )
+
+  it.effect("runs the whole suite, and so does the model; random operations across the jump, too", () =>
     Effect.gen(function* () {
       const host = yield* ConformanceHost.ConformanceHost
+      const crossings = Generate.crossings(seed, Math.ceil(operations / 200))
+      const firsts = crossings.map(({ before }) => before)
+      const seconds = crossings.map(({ after }) => after)
+      const split = <A>(all: ReadonlyArray<A>, at: number) => [all.slice(0, at), all.slice(at)] as const
+
       const scenarios = asFindings(yield* host.run("scenarios"))
-      const before = asFindings(yield* host.runAndJump("before"))
-      const after = asFindings(yield* host.run("after"))
-      seen.kernel = { scenarios, before, after }
-      seen.model = yield* Effect.promise(() => ModelHost.findings())
+      yield* host.write(file, JSON.stringify(firsts))
+      const [before, kernelFirsts] = split(yield* host.runAndJump("before", file), handovers.length)
+      yield* host.write(file, JSON.stringify(seconds))
+      const [after, kernelSeconds] = split(yield* host.run("after", file), handovers.length)
+      seen.kernel = { scenarios, before: asFindings(before), after: asFindings(after) }
+
+      const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds))
+      seen.model = model
+      for (const [index, { before, after }] of crossings.entries()) {
+        const say = (operations: Sequence, results: ReadonlyArray<string> | undefined) =>
+          operations.map((operation, at) => `${JSON.stringify(operation)}: ${results?.[at]}`)
+        const message = `LIVEUPDATE_SEED=${seed}, crossing ${index}`
+        assert.deepStrictEqual(say(before, model.firsts[index]), say(before, asResults(kernelFirsts)[index]), message)
+        assert.deepStrictEqual(say(after, model.seconds[index]), say(after, asResults(kernelSeconds)[index]), message)
+      }
     })
   )
 

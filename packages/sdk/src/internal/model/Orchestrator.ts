@@ -1,4 +1,4 @@
-import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ESPIPE } from "../errno.ts"
+import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENXIO, ESPIPE } from "../errno.ts"
 import * as ioctl from "../ioctl.ts"
 import * as FileSet from "./FileSet.ts"
 import * as Request from "./Request.ts"
@@ -127,6 +127,8 @@ export const make = (
 
   const special = (session: Session): Special => ({
     ioctl: (request, argument) => Request.dispatch(sessionRequests, session, request, argument),
+    // An inode without a file system has no way to it but its descriptors.
+    reopen: () => -ENXIO,
     unreadable: -ESPIPE,
     release: () => release(session)
   })
@@ -184,23 +186,26 @@ export const make = (
     unread = []
   }
 
-  return {
-    open: () => {
-      const fault = faults.open()
-      if (fault < 0) return fault
-      return specials.open(() => {
-        if (inUse) return -EBUSY
-        if (!deserialize()) return -EIO
-        inUse = true
-        return {
-          ioctl: (request, argument) => Request.dispatch(deviceRequests, undefined, request, argument),
-          unreadable: -EINVAL,
-          release: () => {
-            inUse = false
-          }
+  const open = (): number => {
+    const fault = faults.open()
+    if (fault < 0) return fault
+    return specials.open(() => {
+      if (inUse) return -EBUSY
+      if (!deserialize()) return -EIO
+      inUse = true
+      return {
+        ioctl: (request, argument) => Request.dispatch(deviceRequests, undefined, request, argument),
+        reopen: open,
+        unreadable: -EINVAL,
+        release: () => {
+          inUse = false
         }
-      })
-    },
+      }
+    })
+  }
+
+  return {
+    open,
     serialize: () => {
       const sessions = [...outgoing.values()]
       for (const [index, { files }] of sessions.entries()) {

@@ -4,6 +4,8 @@ import type { SystemCalls } from "../Kernel.ts"
 /** An open file that only the model knows: the device, a session. */
 export interface Special {
   readonly ioctl: (request: number, argument: Buffer) => number
+  /** open(2) through /proc/PID/fd: another open file, or a negated errno. */
+  readonly reopen: () => number
   /** What pread(2) and pwrite(2) answer. */
   readonly unreadable: number
   /** When its last descriptor is closed. */

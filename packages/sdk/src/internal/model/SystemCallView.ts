@@ -25,6 +25,7 @@ const MFD_CLOEXEC = 0x1
 const FOLIO_MAX = 2 << 20
 
 const device = "/dev/liveupdate"
+const ownDescriptor = new RegExp(`^/proc/(?:self|${process.pid})/fd/(\\d+)$`)
 /** Paths under it that this machine doesn't have can be loaded all the same: tests of a program that jumps run anywhere. */
 const boot = "/boot/"
 
@@ -62,6 +63,8 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
   const openFile = (path: string, flags: number) =>
     on((kernel) => {
       if (path === device) return opened(kernel, kernel.orchestrator.open())
+      const special = kernel.specials.find(Number(ownDescriptor.exec(path)?.[1] ?? -1))
+      if (special !== undefined) return opened(kernel, special.reopen())
       const fd = real.openFile(path, flags)
       return opened(kernel, fd < 0 && path.startsWith(boot) ? openStandIn() : fd)
     })
