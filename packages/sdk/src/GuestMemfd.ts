@@ -59,12 +59,16 @@ const FD_CLOEXEC = 1
 const SHARED = ioctl.GUEST_MEMFD_FLAG_MMAP | ioctl.GUEST_MEMFD_FLAG_INIT_SHARED
 
 /** Adopted memory doesn't say how it was created. */
-const own = (fd: number, vm: KvmVm.KvmVm): GuestMemfd => ({
-  ...kind,
-  custody: "owned",
-  fd,
-  requires: Effect.succeed([vm])
-})
+const own = (fd: number, vm: KvmVm.KvmVm): GuestMemfd => {
+  const memory: GuestMemfd = {
+    ...kind,
+    custody: "owned",
+    fd,
+    requires: Effect.succeed([vm]),
+    check: Effect.suspend(() => check(memory))
+  }
+  return memory
+}
 
 /**
  * New memory for a VM, all of it shared with the host, as its handler asks for (KVM_CREATE_GUEST_MEMFD; struct

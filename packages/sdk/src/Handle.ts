@@ -6,7 +6,9 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Fd from "./internal/fd.ts"
+import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import type { Token } from "./Token.ts"
 
 /**
@@ -51,6 +53,8 @@ export interface Owned<K extends Kind = Kind> extends Handle<K, "owned"> {
    * iommufd, the iommufd of a VFIO device, the VM of a guest_memfd. As it is when it is asked; absent, there are none.
    */
   readonly requires?: Effect.Effect<ReadonlyArray<Owned>>
+  /** What its module's `check` says of it; a memfd is checked without. */
+  readonly check?: Effect.Effect<void, LiveUpdateError>
 }
 
 /**
@@ -77,3 +81,19 @@ export interface Retrievable<H extends Managed> {
   /** The handle of a descriptor (`fd`, a number of this process) that came out of `session` at `token`. */
   readonly manage: (origin: { readonly fd: number; readonly session: string; readonly token: Token }) => H
 }
+
+const closed = new WeakSet<Owned>()
+
+/**
+ * Closes a handle before its scope does, which then leaves it alone; again, it does nothing. What a session holds of the file
+ * stays preserved. A managed handle can't be closed early: `Finished.own` makes it one that can.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const close = (handle: Owned): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (closed.has(handle)) return Effect.void
+    closed.add(handle)
+    return Fd.closeEarly(handle.fd)
+  })

@@ -146,7 +146,8 @@ const own = (fd: number, before: Iterable<Mapped> = []): Iommufd => {
     fd,
     requires: Effect.sync(() => [
       ...new Map([...entries].flatMap((one) => (one.temporary ? [] : [[one.memfd.fd, one.memfd]]))).values()
-    ])
+    ]),
+    check: Effect.suspend(() => check(iommufd))
   }
   mapped.set(iommufd, entries)
   return iommufd

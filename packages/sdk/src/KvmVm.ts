@@ -55,7 +55,10 @@ export const KvmVm: Retrievable<Managed> = {
 
 const kind = { kind: "kvm_vm" } as const
 
-const own = (fd: number): KvmVm => ({ ...kind, custody: "owned", fd })
+const own = (fd: number): KvmVm => {
+  const vm: KvmVm = { ...kind, custody: "owned", fd, check: Effect.suspend(() => check(vm)) }
+  return vm
+}
 
 /**
  * A new VM without memory or processors (KVM_CREATE_VM; its argument is the machine type, no struct); it ends with the last

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Custody from "./Custody.ts"
 import * as Device from "./internal/device.ts"
 import * as Fd from "./internal/fd.ts"
+import * as IncomingSessions from "./internal/IncomingSessions.ts"
 import * as Incoming from "./internal/incoming.ts"
 import { Kernel } from "./internal/Kernel.ts"
 import * as Model from "./internal/model/Host.ts"
@@ -86,11 +87,14 @@ export const probe = Effect.flatMap(LiveUpdate, (_) => _.probe)
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effect(
+export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.scoped(
   LiveUpdate,
   Effect.gen(function* () {
     const custody = yield* Custody.Custody
     const files = PreservedFiles.make()
+    const kernel = yield* Kernel
+    yield* Effect.addFinalizer(() => Effect.sync(() => files.end(kernel)))
+    const incoming = IncomingSessions.make(files)
 
     /** After the jump there is only forward: a session that nobody else can hold is retrieved all the same, and it is said. */
     const say = (error: Custody.HoldFailed | Custody.HolderSilent) => Effect.logFatal(error.message)
@@ -138,7 +142,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
             files.forget(kernel, name, "outgoing")
           })
         ).pipe(
-          Effect.map((fd) => Outgoing.make(name, fd, files)),
+          Effect.map((fd) => Outgoing.make(name, fd, files, incoming)),
           Effect.withSpan("LiveUpdate.create")
         ),
       retrieve: (name) =>
@@ -147,6 +151,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.effe
           const fd = yield* Fd.scoped(obtain(name), (fd) =>
             state.finished ? Effect.zipRight(custody.release(name), Fd.close(fd)) : leaveUnfinished(name, fd)
           )
+          yield* incoming.hold(name, fd, state)
           return Incoming.make(name, fd, state, files)
         }).pipe(Effect.withSpan("LiveUpdate.retrieve"))
     })

@@ -29,10 +29,10 @@ export interface OutgoingSession {
    * stay writable until the jump, so guest RAM can be preserved while the guest runs. The cost grows with the number of
    * folios (about 5 µs each for 4 KiB folios under emulation), and is paid on another thread.
    *
-   * Fails with `AlreadyPreserved`, `ManagedUntilFinish`, `TokenInUse`, `NoHandler`, `NotPreservable`, `PreserveRefused`,
+   * `name` is for people: errors say it beside the token. Fails with `AlreadyPreserved`, `ManagedUntilFinish`, `TokenInUse`, `NoHandler`, `NotPreservable`, `PreserveRefused`,
    * `LimitReached`.
    */
-  readonly preserve: (file: Owned, token: Token) => Effect.Effect<void, LiveUpdateError>
+  readonly preserve: (file: Owned, token: Token, name?: string) => Effect.Effect<void, LiveUpdateError>
 }
 
 /**
@@ -54,11 +54,12 @@ export interface IncomingSession {
    * The file at a token, in any order; asking again gives another descriptor of the same file. Closed with the scope,
    * while the session goes on to hold the file.
    *
-   * Fails with `TokenNotFound`, `RetrieveFailed` (sticky for that token).
+   * `name` is for people: errors say it beside the token. Fails with `TokenNotFound`, `RetrieveFailed` (sticky for that token).
    */
   readonly retrieve: <H extends Managed>(
     kind: Retrievable<H>,
-    token: Token
+    token: Token,
+    name?: string
   ) => Effect.Effect<H, LiveUpdateError, Scope.Scope>
   /**
    * Ends the handover: files that were retrieved become ordinary, those that were not are freed. Fails with

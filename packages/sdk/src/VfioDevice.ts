@@ -108,7 +108,10 @@ const nodeOf = Effect.fnUntraced(function* (address: string): Effect.fn.Return<s
     : `${DEVICES}/${name}`
 })
 
-const own = (fd: number): VfioDevice => ({ ...kind, custody: "owned", fd })
+const own = (fd: number): VfioDevice => {
+  const device: VfioDevice = { ...kind, custody: "owned", fd, check: Effect.suspend(() => check(device)) }
+  return device
+}
 
 /**
  * Opens a device by its PCI address or by the path of its character device; closed with the scope. Nothing can be done with it

@@ -6,6 +6,7 @@ import * as Custody from "../src/Custody.ts"
 import * as KernelImage from "../src/KernelImage.ts"
 import * as E from "../src/LiveUpdateError.ts"
 import * as Manifest from "../src/Manifest.ts"
+import * as Preservation from "../src/Preservation.ts"
 import * as SimulatedHost from "../src/SimulatedHost.ts"
 
 export type AnyError =
@@ -14,6 +15,13 @@ export type AnyError =
   | Custody.HolderSilent
   | KernelImage.KernelImageInvalid
   | Manifest.ManifestInvalid
+  | Preservation.DependencyCycle
+  | Preservation.DependencyMissing
+  | Preservation.TokenTaken
+  | Preservation.FileNameInvalid
+  | Preservation.FileTwice
+  | Preservation.PreservationClosed
+  | Preservation.FilesDiffer
   | SimulatedHost.NotJumped
 
 /** In the order of the page. */
@@ -129,6 +137,13 @@ export const sections: Sections = {
       ["`too-large`", new Manifest.ManifestInvalid({ reason: "too-large", where: "data", detail: "" })],
       ["`data`", new Manifest.ManifestInvalid({ reason: "data", where: "data", detail: "" })]
     ]
+  },
+  FilesDiffer: {
+    group: "after",
+    who: "two versions of a program that don't agree on what is handed over",
+    again: "yes, with the program that fits",
+    unasked: "`Preservation.restore`",
+    examples: [["", new Preservation.FilesDiffer({ session: "vm-1", missing: ["ram"], unexpected: [], otherKind: [] })]]
   },
 
   DeviceBusy: {
@@ -411,6 +426,51 @@ export const sections: Sections = {
     who: "the program: it uses an object after its scope",
     again: "no",
     examples: [["", new E.ObjectNotFound(at("iommufd.map", "ENOENT"))]]
+  },
+  DependencyCycle: {
+    group: "program",
+    who: "the program",
+    again: "no",
+    unasked: "`Preservation.open`, `extend`",
+    examples: [["", new Preservation.DependencyCycle({ session: "vm-1", cycle: ["ram"] })]]
+  },
+  DependencyMissing: {
+    group: "program",
+    who: "the program",
+    again: "no",
+    unasked: "`Preservation.open`, `extend`",
+    examples: [["", new Preservation.DependencyMissing({ session: "vm-1", file: "nic", needs: "iommu" })]]
+  },
+  TokenTaken: {
+    group: "program",
+    who: "the program",
+    again: "no",
+    unasked: "`Preservation.open`, `extend`",
+    examples: [["", new Preservation.TokenTaken({ session: "vm-1", token: 0n, file: "ram", by: "manifest" })]]
+  },
+  FileNameInvalid: {
+    group: "program",
+    who: "the program",
+    again: "no",
+    unasked: "`Preservation.open`, `extend`",
+    examples: [["", new Preservation.FileNameInvalid({ session: "vm-1", file: "" })]]
+  },
+  FileTwice: {
+    group: "program",
+    who: "the program, or a VMM that has one file under two descriptors",
+    again: "no",
+    unasked: "`Preservation.open`, `extend`",
+    examples: [["", new Preservation.FileTwice({ session: "vm-1", file: "a", other: { session: "vm-1", file: "b" } })]]
+  },
+  PreservationClosed: {
+    group: "program",
+    who: "the program; it was told of the failure before",
+    again: "no",
+    unasked: "`extend`, `complete`",
+    examples: [
+      ["complete", new Preservation.PreservationClosed({ session: "vm-1", state: "complete" })],
+      ["rolled back", new Preservation.PreservationClosed({ session: "vm-1", state: "rolled back" })]
+    ]
   },
   NotJumped: {
     group: "program",

@@ -39,9 +39,10 @@ const byTag: Readonly<Record<string, number>> = {
   HostLocked: ExitCode.precondition,
   RolledBack: ExitCode.rolledBack,
   NeedsOperator: ExitCode.needsOperator,
-  // Only a resume reads what was handed over; both mean that memory waits for somebody to decide.
+  // Only a resume reads what was handed over; all mean that memory waits for somebody to decide.
   HandoverUnreadable: ExitCode.needsOperator,
   ManifestInvalid: ExitCode.needsOperator,
+  FilesDiffer: ExitCode.needsOperator,
   SessionAlreadyRetrieved: ExitCode.needsOperator
 }
 

@@ -9,9 +9,8 @@
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
-import * as Manifest from "@liveupdate/sdk/Manifest"
 import * as Memfd from "@liveupdate/sdk/Memfd"
-import * as Token from "@liveupdate/sdk/Token"
+import * as Preservation from "@liveupdate/sdk/Preservation"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -61,8 +60,8 @@ const whileDeviceIsBusy = <A, R>(effect: Effect.Effect<A, LiveUpdateError, R>): 
 
 const readIndex = Effect.gen(function* () {
   const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(whileDeviceIsBusy)
-  const { data, kernel } = yield* Manifest.read(Handover.Index, yield* session.retrieve(Memfd.Memfd, Token.manifest))
-  return { session, index: data, from: kernel ?? "an unknown kernel" }
+  const { manifest } = yield* Preservation.restore(session, Handover.Index, {})
+  return { session, index: manifest.data, from: manifest.kernel ?? "an unknown kernel" }
 })
 
 const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
@@ -70,22 +69,23 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
     Effect.gen(function* () {
       const vmm = yield* Vmm
       const store = yield* VmStore
-      const { session, manifest, ram, state } = yield* Effect.gen(function* () {
+      const {
+        session,
+        vm: carried,
+        ram,
+        state
+      } = yield* Effect.gen(function* () {
         const session = yield* LiveUpdate.retrieve(vm.session).pipe(whileDeviceIsBusy)
-        const [manifest, ram, state] = yield* Effect.all(
-          [
-            Effect.flatMap(session.retrieve(Memfd.Memfd, Token.manifest), (memfd) => Manifest.read(Handover.Vm, memfd)),
-            session.retrieve(Memfd.Memfd, Handover.tokens.ram),
-            session.retrieve(Memfd.Memfd, Handover.tokens.state)
-          ],
-          { concurrency: "unbounded" }
-        )
-        return { session, manifest, ram, state }
+        const { manifest, files } = yield* Preservation.restore(session, Handover.Vm, {
+          ram: Memfd.Memfd,
+          state: Memfd.Memfd
+        })
+        return { session, vm: manifest.data, ...files }
       }).pipe(log.step("retrieve", { vm: vm.id }))
 
       const paths = yield* store.prepare(vm.id)
       const { process, connection } = yield* vmm
-        .launch(manifest.data.config, paths, { ramFd: ram.fd, incoming: true })
+        .launch(carried.config, paths, { ramFd: ram.fd, incoming: true })
         .pipe(log.step("start-vmm", { vm: vm.id }))
       yield* Effect.gen(function* () {
         yield* connection.loadState(state.fd).pipe(log.step("load-state", { vm: vm.id }))
@@ -94,7 +94,7 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
         // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
         Effect.tapError(() => Effect.ignore(connection.quit))
       )
-      yield* store.put(makeRecord(paths, process, manifest.data.createdAt))
+      yield* store.put(makeRecord(paths, process, carried.createdAt))
       yield* session.finish.pipe(log.step("finish", { vm: vm.id }))
     })
   )

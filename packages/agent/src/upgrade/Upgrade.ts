@@ -13,10 +13,8 @@ import * as KernelImage from "@liveupdate/sdk/KernelImage"
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
-import * as Manifest from "@liveupdate/sdk/Manifest"
 import * as Memfd from "@liveupdate/sdk/Memfd"
-import type { OutgoingSession } from "@liveupdate/sdk/Session"
-import * as Token from "@liveupdate/sdk/Token"
+import * as Preservation from "@liveupdate/sdk/Preservation"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { VmRecord } from "../vmm/Vm.ts"
@@ -149,7 +147,7 @@ const sync: Effect.Effect<void> = Effect.async((resume) => {
 
 /** A session with the guest's RAM in it, made while the guest runs. */
 interface Carried extends Target {
-  readonly session: OutgoingSession
+  readonly preservation: Preservation.Preservation
   readonly state: Memfd.Memfd
 }
 
@@ -157,11 +155,13 @@ const preserveRunning = (target: Target, log: RunLog) =>
   Effect.gen(function* () {
     const { record } = target
     const ram = yield* Memfd.adopt({ pid: record.pid, fd: record.ramFd })
-    const session = yield* LiveUpdate.create(Handover.vmSession(record.id))
-    yield* session.preserve(ram, Handover.tokens.ram)
+    const preservation = yield* Preservation.open({
+      session: Handover.vmSession(record.id),
+      files: { ram: { file: ram, token: Handover.tokens.ram } }
+    })
     // Grows as the VMM writes it: its size is frozen only when it is preserved.
     const state = yield* Memfd.create({ name: `liveupdate-state-${record.id}`, size: 0 })
-    return { ...target, session, state } satisfies Carried
+    return { ...target, preservation, state } satisfies Carried
   }).pipe(
     log.step("preserve-running", {
       vm: target.record.id,
@@ -171,19 +171,14 @@ const preserveRunning = (target: Target, log: RunLog) =>
 
 /** The list of sessions, for the next kernel's agent. */
 const preserveIndex = (targets: ReadonlyArray<Target>, log: RunLog) =>
-  Effect.gen(function* () {
-    const session = yield* LiveUpdate.create(Handover.indexSession)
-    const manifest = yield* Manifest.write(Handover.Index, {
-      files: [],
-      data: {
-        version: 1,
-        run: log.run,
-        boot: yield* HostFacts.bootId,
-        vms: targets.map(({ record }) => ({ id: record.id, session: Handover.vmSession(record.id) }))
-      }
+  Effect.flatMap(HostFacts.bootId, (boot) =>
+    Preservation.preserve({ session: Handover.indexSession, files: {} }, Handover.Index, {
+      version: 1,
+      run: log.run,
+      boot,
+      vms: targets.map(({ record }) => ({ id: record.id, session: Handover.vmSession(record.id) }))
     })
-    yield* session.preserve(manifest, Token.manifest)
-  })
+  )
 
 /** How far the guest's console had come, so that a reader finds the place of the jump in it. */
 const sizeOf = (path: string): number => Fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
@@ -210,18 +205,11 @@ const saveState = ({ record, connection, state }: Carried, log: RunLog) =>
     .saveState(state.fd)
     .pipe(log.step("save-state", { vm: record.id, describe: ({ bytes }) => ({ stateBytes: bytes }) }))
 
-const preserveState = ({ record, session, state }: Carried, log: RunLog) =>
+const preserveState = ({ record, preservation, state }: Carried, log: RunLog) =>
   Effect.gen(function* () {
-    const { ram, state: stateToken } = Handover.tokens
-    const manifest = yield* Manifest.write(Handover.Vm, {
-      files: [
-        { token: ram, kind: "memfd", name: "ram", size: record.config.memoryBytes, dependsOn: [] },
-        { token: stateToken, kind: "memfd", name: "state", size: yield* Memfd.size(state), dependsOn: [] }
-      ],
-      data: { version: 1, run: log.run, config: record.config, createdAt: record.createdAt }
-    })
-    yield* session.preserve(state, Handover.tokens.state)
-    yield* session.preserve(manifest, Token.manifest)
+    yield* preservation.extend({ state: { file: state, token: Handover.tokens.state } })
+    const { config, createdAt } = record
+    yield* preservation.complete(Handover.Vm, { version: 1, run: log.run, config, createdAt })
   }).pipe(log.step("preserve-state", { vm: record.id }))
 
 type NotResumed = RolledBack["notResumed"][number]

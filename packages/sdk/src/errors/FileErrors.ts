@@ -4,15 +4,20 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as Token from "../Token.ts"
 import { origin, sentence } from "./Origin.ts"
 
 /**
- * Which session holds a file, and under which token.
+ * Which session holds a file, under which token, and the token's name where it is known.
  *
  * @since 0.1.0
  * @category models
  */
-export const Holder = Schema.Struct({ session: Schema.String, token: Schema.BigInt })
+export const Holder = Schema.Struct({
+  session: Schema.String,
+  token: Schema.BigInt,
+  file: Schema.optionalWith(Schema.String, { exact: true })
+})
 
 /**
  * @since 0.1.0
@@ -44,7 +49,10 @@ export class AlreadyPreserved extends Schema.TaggedError<AlreadyPreserved>()("Al
     if (this.holder === undefined)
       return sentence(this, "The file is preserved already, or was retrieved and its session is not finished")
     const where = this.holder.session === this.session ? "in this session" : `in session "${this.holder.session}"`
-    return sentence(this, `The file is preserved already, ${where} at token ${this.holder.token}`)
+    return sentence(
+      this,
+      `The file is preserved already, ${where} as ${Token.format(this.holder.token, this.holder.file)}`
+    )
   }
 }
 
@@ -66,7 +74,7 @@ export class ManagedUntilFinish extends Schema.TaggedError<ManagedUntilFinish>()
   override get message(): string {
     return sentence(
       this,
-      `The file was retrieved from session "${this.holder.session}" at token ${this.holder.token}, which is not finished`
+      `The file was retrieved from session "${this.holder.session}" as ${Token.format(this.holder.token, this.holder.file)}, and that session is not finished`
     )
   }
 }

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as Token from "../Token.ts"
 
 /**
  * What was asked of the kernel when it refused.
@@ -68,6 +69,8 @@ export interface Subject {
   readonly session?: string
   /** u64 */
   readonly token?: bigint
+  /** The name that the token has, where it is known. */
+  readonly file?: string
   /** The kind of file: `memfd`, `vfio`, … */
   readonly kind?: string
   readonly path?: string
@@ -87,6 +90,7 @@ export const origin = {
   errno: Schema.String,
   session: Schema.optionalWith(Schema.String, { exact: true }),
   token: Schema.optionalWith(Schema.BigInt, { exact: true }),
+  file: Schema.optionalWith(Schema.String, { exact: true }),
   kind: Schema.optionalWith(Schema.String, { exact: true }),
   path: Schema.optionalWith(Schema.String, { exact: true }),
   object: Schema.optionalWith(Schema.String, { exact: true })
@@ -95,7 +99,7 @@ export const origin = {
 const place = (e: Subject): string =>
   [
     e.session === undefined ? undefined : `session "${e.session}"`,
-    e.token === undefined ? undefined : `token ${e.token}`,
+    e.token === undefined ? undefined : Token.format(e.token, e.file),
     e.kind,
     e.path,
     e.object

@@ -27,6 +27,8 @@ export interface PreservedFiles {
   /** When the preserve failed after all. */
   readonly remove: (kernel: SystemCalls, file: Handle, status: FileStatus) => void
   readonly forget: (kernel: SystemCalls, session: string, direction: Entry["direction"]) => void
+  /** Closes what is remembered by a descriptor of our own. */
+  readonly end: (kernel: SystemCalls) => void
 }
 
 const inode = (status: FileStatus): string => `${status.dev}:${status.ino}`
@@ -68,6 +70,7 @@ export const make = (): PreservedFiles => {
         if (entry.holder.session === session && entry.direction === direction) inodes.delete(key)
       for (const entry of openFiles)
         if (entry.holder.session === session && entry.direction === direction) drop(kernel, entry)
-    }
+    },
+    end: (kernel) => openFiles.forEach((entry) => drop(kernel, entry))
   }
 }

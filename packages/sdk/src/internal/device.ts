@@ -6,13 +6,17 @@ import { O_RDWR } from "./Kernel.ts"
 
 export const path = "/dev/liveupdate"
 
+/** Fibers of this process wait for one another instead of finding the device busy. */
+const oneOpener = Effect.unsafeMakeSemaphore(1)
+
 /**
  * Open only for one request: the kernel admits a single opener, and systemd wants it at boot and at shutdown. Sessions
  * live on without it.
  */
 export const withDevice = <A>(
   use: (fd: number) => Effect.Effect<A, LiveUpdateError>
-): Effect.Effect<A, LiveUpdateError> => Effect.scoped(Effect.flatMap(Fd.openFile(path, O_RDWR, "device.open"), use))
+): Effect.Effect<A, LiveUpdateError> =>
+  Effect.scoped(Effect.flatMap(Fd.openFile(path, O_RDWR, "device.open"), use)).pipe(oneOpener.withPermits(1))
 
 /** `taken` is called with the new descriptor, in one breath with the ioctl. */
 export const requestSession = (

@@ -87,11 +87,44 @@ export const status = (
 
 export const close = (fd: number): Effect.Effect<void> => Effect.map(Kernel, (kernel) => void kernel.close(fd))
 
+/** The end of an open descriptor that a scope waits for. A number alone is no identity: it is reused as soon as it is closed. */
+interface Ending {
+  closed: boolean
+}
+
+const endings = new Map<number, Ending>()
+
+const end = (fd: number, ending: Ending, release: (fd: number) => Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (ending.closed) return Effect.void
+    ending.closed = true
+    if (endings.get(fd) === ending) endings.delete(fd)
+    return release(fd)
+  })
+
 /** The only way in which a file descriptor comes into being: with its end. */
 export const scoped = <E, R>(
   acquire: Effect.Effect<number, E, R>,
   release: (fd: number) => Effect.Effect<void> = close
-): Effect.Effect<number, E, R | Scope.Scope> => Effect.acquireRelease(acquire, release)
+): Effect.Effect<number, E, R | Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.map(acquire, (fd) => {
+        const ending: Ending = { closed: false }
+        endings.set(fd, ending)
+        return { fd, ending }
+      }),
+      ({ fd, ending }) => end(fd, ending, release)
+    ),
+    ({ fd }) => fd
+  )
+
+/** Closes a descriptor of `scoped` before its scope does, which then leaves it alone. */
+export const closeEarly = (fd: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const ending = endings.get(fd)
+    return ending === undefined ? Effect.void : end(fd, ending, close)
+  })
 
 /** A regular open with O_CLOEXEC. */
 export const openFile = (path: string, flags: number, operation: Operation = "file.open") =>

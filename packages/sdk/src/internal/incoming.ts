@@ -25,10 +25,11 @@ export const make = (name: string, fd: number, state: State, files: PreservedFil
   direction: "incoming",
   name,
   askName: Device.sessionName(fd, name),
-  retrieve: <H extends Managed>(kind: Retrievable<H>, token: Token) =>
+  retrieve: <H extends Managed>(kind: Retrievable<H>, token: Token, fileName?: string) =>
     Effect.gen(function* () {
       const kernel = yield* Kernel
-      const subject = { session: name, token, kind: kind.kind }
+      const holder = { session: name, token, ...(fileName === undefined ? {} : { file: fileName }) }
+      const subject = { ...holder, kind: kind.kind }
       const argument = ioctl.fileArgument(-1, token)
       const file = yield* Fd.scoped(
         Effect.map(
@@ -39,7 +40,7 @@ export const make = (name: string, fd: number, state: State, files: PreservedFil
       const handle = kind.manage({ fd: file, session: name, token })
       const status = yield* Fd.status("session.retrieveFile", subject, file)
       if (files.find(kernel, handle, status) === undefined)
-        files.add(kernel, handle, status, { direction: "incoming", holder: { session: name, token } })
+        files.add(kernel, handle, status, { direction: "incoming", holder })
       return handle
     }).pipe(Effect.withSpan("Session.retrieve")),
   finish: Effect.gen(function* () {

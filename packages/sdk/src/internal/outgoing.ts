@@ -5,8 +5,9 @@ import type { OutgoingSession } from "../Session.ts"
 import type { Token } from "../Token.ts"
 import * as Device from "./device.ts"
 import * as Fd from "./fd.ts"
+import type { IncomingSessions } from "./IncomingSessions.ts"
 import * as ioctl from "./ioctl.ts"
-import { Kernel } from "./Kernel.ts"
+import { Kernel, type SystemCalls } from "./Kernel.ts"
 import * as Memfd from "./memfd.ts"
 import type { Entry, PreservedFiles } from "./PreservedFiles.ts"
 
@@ -25,16 +26,29 @@ const held = (subject: Subject, { direction, holder }: Entry): LiveUpdateError =
   return direction === "incoming" ? new ManagedUntilFinish(fields) : new AlreadyPreserved(fields)
 }
 
-export const make = (name: string, fd: number, files: PreservedFiles): OutgoingSession => ({
+/**
+ * Whether the kernel would notice that a file is preserved twice. GET_NAME came with 7.2, the guard with 7.1: a kernel that has
+ * the one has the other. On 7.1 the SDK looks once more than it has to.
+ */
+const hasGuard = (kernel: SystemCalls, fd: number): boolean =>
+  kernel.ioctl(fd, ioctl.GET_NAME, ioctl.getNameArgument()) >= 0
+
+export const make = (name: string, fd: number, files: PreservedFiles, incoming: IncomingSessions): OutgoingSession => ({
   direction: "outgoing",
   name,
   askName: Device.sessionName(fd, name),
-  preserve: Effect.fn("Session.preserve")(function* (file: Owned, token: Token) {
+  preserve: Effect.fn("Session.preserve")(function* (file: Owned, token: Token, fileName?: string) {
     const kernel = yield* Kernel
-    const subject = { session: name, token, kind: file.kind }
+    const holder = { session: name, token, ...(fileName === undefined ? {} : { file: fileName }) }
+    const subject = { ...holder, kind: file.kind }
     const status = yield* Fd.status("session.preserve", subject, file.fd)
-    const holder = files.find(kernel, file, status)
-    if (holder !== undefined) return yield* held(subject, holder)
+    const known = files.find(kernel, file, status)
+    if (known !== undefined) return yield* held(subject, known)
+    if (!incoming.isEmpty() && !hasGuard(kernel, fd)) {
+      yield* incoming.learn(file, status)
+      const managed = files.find(kernel, file, status)
+      if (managed !== undefined) return yield* held(subject, managed)
+    }
     if (file.kind === "memfd") yield* Memfd.refuseExecSealed(subject, file.fd)
     const argument = ioctl.fileArgument(file.fd, token)
     const request =
@@ -43,10 +57,20 @@ export const make = (name: string, fd: number, files: PreservedFiles): OutgoingS
         : Fd.callAsync("session.preserve", subject, () => kernel.ioctlAsync(fd, ioctl.PRESERVE_FD, argument))
     // Entered before the kernel is asked: another fiber may be at the same file, and not every kernel would notice.
     yield* Fd.call("session.preserve", subject, () =>
-      files.add(kernel, file, status, { direction: "outgoing", holder: { session: name, token } })
+      files.add(kernel, file, status, { direction: "outgoing", holder })
     )
     yield* request.pipe(
       Effect.onError(() => Effect.sync(() => files.remove(kernel, file, status))),
+      // Held by nobody that this process knows: a session that it took over from another may.
+      Effect.catchTag("AlreadyPreserved", (error) =>
+        Effect.zipRight(
+          incoming.learn(file, status),
+          Effect.suspend(() => {
+            const managed = files.find(kernel, file, status)
+            return Effect.fail(managed === undefined ? error : held(subject, managed))
+          })
+        )
+      ),
       // The kernel's refusal, or what is found to be its reason.
       Effect.tapError((error) =>
         file.kind === "memfd" && (error._tag === "NoHandler" || error._tag === "PreserveRefused")
