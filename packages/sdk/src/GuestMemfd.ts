@@ -123,6 +123,8 @@ export const adopt = Effect.fn("GuestMemfd.adopt")(function* (options: {
 /**
  * The size in bytes; it never changes.
  *
+ * Fails with `HandleClosed`.
+ *
  * @since 0.1.0
  * @category accessors
  */

@@ -77,6 +77,8 @@ const HEAD_BYTES = 65536
 /**
  * Reads the first 64 KiB of the file and checks what they promise.
  *
+ * Fails with `KernelImageInvalid`. Formats: `Documentation/arch/x86/boot.rst`, `Documentation/arch/arm64/booting.rst`.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -59,6 +59,8 @@ export class Kexec extends Context.Tag("@liveupdate/sdk/Kexec")<
 /**
  * `load` of the service: the image is unloaded with the scope.
  *
+ * Fails with `KernelImageRejected`, `NotFound`, `PermissionDenied`, `KexecBusy`, `LimitReached` (`kernel/kexec_file.c`).
+ *
  * @since 0.1.0
  * @category operations
  */
@@ -66,6 +68,8 @@ export const load = (options: LoadOptions) => Effect.flatMap(Kexec, (_) => _.loa
 
 /**
  * `jump` of the service: it comes back only as a failure.
+ *
+ * Fails with `KexecNotLoaded`, `KexecBusy`, `FreezeFailed`, `PermissionDenied` (`kernel_kexec` in `kernel/kexec_core.c`).
  *
  * @since 0.1.0
  * @category operations

@@ -60,13 +60,21 @@ export class LiveUpdate extends Context.Tag("@liveupdate/sdk/LiveUpdate")<
 /**
  * `create` of the service: a new outgoing session, closed and rolled back with the scope.
  *
+ * Fails with `SessionExists`, `InvalidSessionName`, `LimitReached`, and what opening the device fails with:
+ * `DeviceMissing`, `DeviceBusy`, `HandoverUnreadable`, `PermissionDenied`
+ * (`luo_session_create` in `kernel/liveupdate/luo_session.c`).
+ *
  * @since 0.1.0
  * @category operations
  */
 export const create = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.create(name))
 
 /**
- * `retrieve` of the service: a session that the previous kernel handed over, parked with the scope unless it is finished.
+ * `retrieve` of the service: a session that the previous kernel handed over; its scope's end without `finish` leaves it to
+ * the `Custody`.
+ *
+ * Fails with `SessionNotFound`, `SessionAlreadyRetrieved`, `InvalidSessionName`, `LimitReached`, and what opening the device fails with
+ * (`luo_session_retrieve` in `kernel/liveupdate/luo_session.c`).
  *
  * @since 0.1.0
  * @category operations
@@ -75,6 +83,8 @@ export const retrieve = (name: string) => Effect.flatMap(LiveUpdate, (_) => _.re
 
 /**
  * `probe` of the service: whether the device could be used now.
+ *
+ * Fails with `DeviceMissing`, `DeviceBusy`, `HandoverUnreadable`, `PermissionDenied`.
  *
  * @since 0.1.0
  * @category operations

@@ -175,6 +175,8 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, bytes: Buffer): Either
  * Writes a manifest into a new memfd and seals it; preserve it at `Token.manifest`. It says itself which kernel runs and what
  * time it is.
  *
+ * Fails with `ManifestInvalid`, as `encode` does, and with `LimitReached`.
+ *
  * @since 0.1.0
  * @category operations
  */

@@ -105,6 +105,8 @@ export const create = Effect.fn("Memfd.create")(function* (
  * Allocates every page of it now, in the largest folios to be had (see `CreateOptions.hugePages`), without changing what is
  * there already.
  *
+ * Fails with `LimitReached`, and with `MemoryFrozen` when it is sealed against writing (`madvise_populate` in `mm/madvise.c`).
+ *
  * @since 0.1.0
  * @category operations
  */
@@ -138,6 +140,8 @@ export const adopt = Effect.fn("Memfd.adopt")(function* (options: {
 
 /**
  * The size in bytes.
+ *
+ * Fails with `HandleClosed`.
  *
  * @since 0.1.0
  * @category accessors
@@ -175,6 +179,8 @@ export const addSeals = (memfd: Memfd, ...add: ReadonlyArray<Seal>): Effect.Effe
 /**
  * The seals that it carries.
  *
+ * Fails with `WrongKind` when it is no memory (`memfd_get_seals` in `mm/memfd.c`), `HandleClosed`.
+ *
  * @since 0.1.0
  * @category accessors
  */
@@ -195,6 +201,8 @@ export const check = (memfd: Memfd): Effect.Effect<void, LiveUpdateError> => Rul
 /**
  * Reads `length` bytes from `offset`, fewer at the end of the file. Meant for small files (a manifest); guest RAM is
  * mapped by its VMM and never read by the SDK.
+ *
+ * Fails with `WrongKind` when nothing can be read there, `HandleClosed`.
  *
  * @since 0.1.0
  * @category operations

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Docstrings from "../tools/Docstrings.ts"
@@ -17,7 +18,58 @@ describe("documentation", () => {
 
   it("says of every export what it is, since when, and where it belongs", () => {
     assert.deepStrictEqual(Docstrings.problems(api), [])
-  })
+  }, 60_000)
+
+  it("sees what is missing", () => {
+    const place = mkdtempSync(join(tmpdir(), "liveupdate-docs-"))
+    try {
+      mkdirSync(join(place, "src"))
+      writeFileSync(join(place, "tsconfig.json"), JSON.stringify({ include: ["src"], compilerOptions: { types: [] } }))
+      writeFileSync(join(place, "src/index.ts"), 'export * as A from "./A"\n')
+      writeFileSync(
+        join(place, "src/A.ts"),
+        `/** A module. */
+/** No category. @since 0.1.0 */
+export const one = 1
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Two {
+  readonly bytes: number
+  readonly name: string
+  /** Bytes. */
+  readonly more: number
+}
+export type Three = string
+interface Effect<A, E> { readonly a: A; readonly e: E }
+/**
+ * An error.
+ * @since 0.1.0
+ * @category errors
+ */
+export class Wrong {}
+/**
+ * Does something.
+ * @since 0.1.0
+ * @category operations
+ */
+export const four = (): Effect<void, Wrong> => ({ a: undefined, e: {} })
+`
+      )
+      assert.deepStrictEqual(Docstrings.problems(PublicApi.read(place, [])), [
+        "src/A.ts: the module lacks a docstring with a sentence and @since",
+        "src/A.ts: A.one lacks one @category",
+        "src/A.ts: A.Two lacks a sentence",
+        "src/A.ts: A.Two: its member bytes lacks a sentence",
+        "src/A.ts: A.Three lacks a docstring",
+        "src/A.ts: A.Three lacks a sentence",
+        'src/A.ts: A.four does not say what it "Fails with"'
+      ])
+    } finally {
+      rmSync(place, { recursive: true })
+    }
+  }, 60_000)
 
   it("knows every error that the SDK exports", () => {
     assert.deepStrictEqual(Pages.problems(api), [])

@@ -1,9 +1,10 @@
 /**
  * What a docstring must have: every export a sentence, `@since` and one `@category`; every module a sentence and `@since`;
- * every member that is called, run or counted (a function, an effect, a number) a sentence that says what it does, or its unit.
+ * every member that is called, run or counted (a function, an effect, a number) a sentence that says what it does, or its unit; every
+ * function whose effect can fail, what it "Fails with".
  */
 import ts from "typescript"
-import type { Api, Docstring } from "./PublicApi.ts"
+import type { Api, Docstring, Export } from "./PublicApi.ts"
 
 const missing = (doc: Docstring | undefined): ReadonlyArray<string> => {
   if (doc === undefined) return ["a docstring"]
@@ -46,9 +47,26 @@ const membersOf = (declaration: ts.Declaration): ReadonlyArray<ts.TypeElement> =
   return found
 }
 
+const isErrorClass = ({ docs, is }: Export): boolean =>
+  is.has("class") && docs.some((doc) => doc?.category.includes("errors"))
+
+/** Whether what an export gives can fail with an error of the SDK, and its docstring doesn't say so. */
+const hidesErrors = (api: Api): ((exported: Export) => boolean) => {
+  const checker = api.program.getTypeChecker()
+  const names = api.modules.flatMap(({ exports }) => exports.filter(isErrorClass).map(({ name }) => name))
+  const fails = new RegExp(`\\bEffect<.*\\b(LiveUpdateError|${names.join("|")})\\b`)
+  return ({ declarations, docs }) =>
+    !docs.some((doc) => doc !== undefined && /\b[Ff]ails with\b/.test(doc.text)) &&
+    declarations.filter(ts.isVariableDeclaration).some((declaration) => {
+      const type = checker.getTypeAtLocation(declaration)
+      return fails.test(checker.typeToString(type, declaration, ts.TypeFormatFlags.NoTruncation))
+    })
+}
+
 /** One line for everything that is missing; empty when nothing is. */
-export const problems = ({ modules }: Api): ReadonlyArray<string> =>
-  modules.flatMap((module) => [
+export const problems = (api: Api): ReadonlyArray<string> => {
+  const hides = hidesErrors(api)
+  return api.modules.flatMap((module) => [
     ...(module.doc === undefined || module.doc.text === "" || module.doc.since.length !== 1
       ? [`${module.file}: the module lacks a docstring with a sentence and @since`]
       : []),
@@ -64,7 +82,9 @@ export const problems = ({ modules }: Api): ReadonlyArray<string> =>
       return [
         ...(lacks.length === 0 ? [] : [`${where} lacks ${lacks.join(", ")}`]),
         ...(exported.docs.some((doc) => doc !== undefined && doc.text !== "") ? [] : [`${where} lacks a sentence`]),
+        ...(hides(exported) ? [`${where} does not say what it "Fails with"`] : []),
         ...members
       ]
     })
   ])
+}

@@ -67,11 +67,30 @@ const fromBlock = (block: ts.JSDoc): Docstring => {
   }
 }
 
-/** The first docstring of a file, which is the module's own when another statement's follows or nothing does. */
+/** The first docstring of a file, unless it is the first statement's own. */
 const docOfFile = (source: ts.SourceFile): Docstring | undefined => {
+  const blocks = (ts.getLeadingCommentRanges(source.text, source.getFullStart()) ?? [])
+    .map(({ end, pos }) => source.text.slice(pos, end))
+    .filter((comment) => comment.startsWith("/**"))
   const first = source.statements[0]
-  const block = first === undefined ? undefined : ts.getJSDocCommentsAndTags(first).find(ts.isJSDoc)
-  return block === undefined ? undefined : fromBlock(block)
+  const isOwn = first !== undefined && !ts.isImportDeclaration(first) && !ts.isExportDeclaration(first)
+  const [block] = isOwn && blocks.length < 2 ? [] : blocks
+  if (block === undefined) return undefined
+  const lines = block
+    .slice(3, -2)
+    .split("\n")
+    .map((line) => line.replace(/^\s*\* ?/, "").trim())
+  const tagged = (name: string) =>
+    lines.flatMap((line) => (line.startsWith(`@${name} `) ? [line.slice(name.length + 2)] : []))
+  const end = lines.findIndex((line) => line.startsWith("@"))
+  return {
+    text: lines
+      .slice(0, end === -1 ? undefined : end)
+      .join("\n")
+      .trim(),
+    since: tagged("since"),
+    category: tagged("category")
+  }
 }
 
 const natureOf = (declaration: ts.Declaration): "value" | "function" | "class" | "type" => {
@@ -94,7 +113,7 @@ export interface Api {
   readonly modules: ReadonlyArray<Module>
 }
 
-export const read = (directory: string): Api => {
+export const read = (directory: string, byPathOnly: ReadonlyArray<string> = onlyByPath): Api => {
   const config = ts.getParsedCommandLineOfConfigFile(
     join(directory, "tsconfig.json"),
     {},
@@ -115,7 +134,7 @@ export const read = (directory: string): Api => {
     (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
 
   const fromIndex = checker.getExportsOfModule(must(checker.getSymbolAtLocation(index)))
-  const byPath = onlyByPath.map((name) =>
+  const byPath = byPathOnly.map((name) =>
     must(checker.getSymbolAtLocation(must(program.getSourceFile(join(directory, `src/${name}.ts`)))))
   )
   const modules = [...fromIndex, ...byPath].map((symbol): Module => {
