@@ -86,6 +86,9 @@ describe("examples in README, docs and docstrings", () => {
     assert.deepStrictEqual(Snippets.ofMarkdown("a.md", "one\n\n<!-- given:\nconst b = 1\n-->\n\n```ts\nb + 1\n```\n"), [
       { place: "a.md:8", text: "const b = 1\nb + 1\n\nexport {}\n" }
     ])
+    assert.deepStrictEqual(Snippets.ofMarkdown("a.md", "<!-- given:\n{\n// …\n}\n-->\n\n```ts\nb()\n```\n"), [
+      { place: "a.md:8", text: "{\nb()\n}\n\nexport {}\n" }
+    ])
     assert.deepStrictEqual(
       Snippets.ofSource("a.ts", "\n/**\n * Text.\n * ```ts\n * b()\n * ```\n */\n").map(({ place }) => place),
       ["a.ts:5"]

@@ -2,10 +2,19 @@
  * Files that go through a handover together: all of them, or none.
  *
  * ```ts
- * const vm = yield* Preservation.open({ session: "vm-42", files: { ram: { file: ram, token: tokens.ram } } })
- * // … the guest is paused, its state saved …
- * yield* vm.extend({ state: { file: state, token: tokens.state } })
- * yield* vm.complete(Config, config)
+ * import { type Memfd, Preservation, Token } from "@liveupdate/sdk"
+ * import { Effect, Schema } from "effect"
+ *
+ * const tokens = Token.names({ ram: 1n, state: 2n })
+ * const Config = Schema.Struct({ cpus: Schema.Number })
+ *
+ * const handOver = (ram: Memfd.Memfd, state: Memfd.Memfd) =>
+ *   Effect.gen(function* () {
+ *     const vm = yield* Preservation.open({ session: "vm-42", files: { ram: { file: ram, token: tokens.ram } } })
+ *     // … the guest is paused, its state saved …
+ *     yield* vm.extend({ state: { file: state, token: tokens.state } })
+ *     yield* vm.complete(Config, { cpus: 2 })
+ *   })
  * ```
  *
  * On the next kernel: `Preservation.restore(session, Config, { ram: Memfd.Memfd, state: Memfd.Memfd })`.
