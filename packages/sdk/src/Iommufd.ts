@@ -18,6 +18,7 @@ import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
 import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
 import { O_RDWR } from "./internal/Kernel.ts"
+import * as Mapped from "./internal/mapped.ts"
 import * as Seals from "./internal/memfd.ts"
 import * as Refusal from "./internal/refusal.ts"
 import { InvalidMapping, type LiveUpdateError, NoHandler } from "./LiveUpdateError.ts"
@@ -125,31 +126,14 @@ export interface MapOptions {
 
 const kind = { kind: "iommufd" } as const
 
-/** Whether a memfd's seals were complete when it was mapped: what the handler looks at. */
-interface Mapped {
-  readonly memfd: Memfd.Memfd
-  readonly temporary: boolean
-  readonly sealed: boolean
-  readonly mapping?: Mapping
-}
-
-/** What was mapped through which handle: the kernel doesn't tell. */
-const mapped = new WeakMap<Owned<"iommufd">, Set<Mapped>>()
-
-const mappedThrough = (iommufd: Iommufd): Set<Mapped> => mapped.get(iommufd) ?? new Set()
-
-const own = (fd: number, before: Iterable<Mapped> = []): Iommufd => {
-  const entries = new Set(before)
+const own = (fd: number): Iommufd => {
   const iommufd: Iommufd = {
     ...kind,
     custody: "owned",
     fd,
-    requires: Effect.sync(() => [
-      ...new Map([...entries].flatMap((one) => (one.temporary ? [] : [[one.memfd.fd, one.memfd]]))).values()
-    ]),
+    requires: Effect.sync(() => Mapped.required(iommufd)),
     check: Effect.suspend(() => check(iommufd))
   }
-  mapped.set(iommufd, entries)
   return iommufd
 }
 
@@ -161,10 +145,7 @@ const own = (fd: number, before: Iterable<Mapped> = []): Iommufd => {
  */
 export const open: Effect.Effect<Iommufd, LiveUpdateError, Scope.Scope> = Fd.scoped(
   Fd.call("iommufd.open", { ...kind, path: device }, (kernel) => kernel.openFile(device, O_RDWR))
-).pipe(
-  Effect.map((fd) => own(fd)),
-  Effect.withSpan("Iommufd.open")
-)
+).pipe(Effect.map(own), Effect.withSpan("Iommufd.open"))
 
 /** All of them are needed: a sealed memfd can't lose a seal either. */
 const NEEDED = Seals.seals.seal | Seals.seals.grow | Seals.seals.shrink
@@ -173,8 +154,27 @@ const isSealed = (memfd: Memfd.Memfd): Effect.Effect<boolean, LiveUpdateError> =
   Effect.map(Seals.sealBits("memfd.stat", { kind: "memfd" }, memfd.fd), (bits) => (bits & NEEDED) === NEEDED)
 
 /**
- * A duplicate of the one that a VMM holds (`pidfd_getfd`, needs ptrace rights over it). Which memfds the VMM has mapped through
- * it the kernel doesn't tell: say it, so that they are preserved with it. Fails with `NotFound`, `PermissionDenied`.
+ * The same iommufd as a handle that requires these memfds: for one that came through a handover, or whose mappings another
+ * process made. The kernel doesn't tell what is mapped. Fails with `HandleClosed`, `WrongKind`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const withMapped = Effect.fn("Iommufd.withMapped")(function* (
+  iommufd: Iommufd,
+  memfds: ReadonlyArray<Memfd.Memfd>
+): Effect.fn.Return<Iommufd, LiveUpdateError> {
+  const entries = yield* Effect.forEach(memfds, (memfd) =>
+    Effect.map(isSealed(memfd), (sealed) => ({ memfd, sealed, temporary: false }))
+  )
+  const other = own(iommufd.fd)
+  for (const one of [...Mapped.through(iommufd), ...entries]) Mapped.through(other).add(one)
+  return other
+})
+
+/**
+ * A duplicate of the one that a VMM holds (`pidfd_getfd`, needs ptrace rights over it), and the memfds that the VMM has mapped
+ * through it. Fails with `NotFound`, `PermissionDenied`.
  *
  * @since 0.1.0
  * @category constructors
@@ -184,10 +184,7 @@ export const adopt = Effect.fn("Iommufd.adopt")(function* (options: {
   readonly fd: number
   readonly mapped: ReadonlyArray<Memfd.Memfd>
 }): Effect.fn.Return<Iommufd, LiveUpdateError, Scope.Scope> {
-  const before = yield* Effect.forEach(options.mapped, (memfd) =>
-    Effect.map(isSealed(memfd), (sealed): Mapped => ({ memfd, sealed, temporary: false }))
-  )
-  return own(yield* Fd.adopt("iommufd.adopt", kind, options), before)
+  return yield* withMapped(own(yield* Fd.adopt("iommufd.adopt", kind, options)), options.mapped)
 })
 
 /**
@@ -218,12 +215,7 @@ export const allocateIoas = Effect.fn("Iommufd.allocateIoas")(function* (
       (answer) => answer.out_ioas_id
     )
   ).pipe(Effect.map((id): Ioas => ({ type: "ioas", iommufd, id })))
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      const entries = mappedThrough(iommufd)
-      for (const one of entries) if (one.mapping?.ioas === ioas) entries.delete(one)
-    })
-  )
+  yield* Effect.addFinalizer(() => Effect.sync(() => Mapped.forget(iommufd, (mapping) => mapping.ioas === ioas)))
   return ioas
 })
 
@@ -272,7 +264,7 @@ export const map = Effect.fn("Iommufd.map")(function* (
     iova: iova ?? 0n
   })
   const mapping: Mapping = { ioas, memfd, offset, length, iova: answer.iova, temporary }
-  mappedThrough(iommufd).add({ memfd, sealed, temporary, mapping })
+  Mapped.through(iommufd).add({ memfd, sealed, temporary, mapping })
   return mapping
 }, Effect.uninterruptible)
 
@@ -292,8 +284,7 @@ export const unmap = Effect.fn("Iommufd.unmap")(function* (mapping: Mapping): Ef
     ioctl.iommufd.unmap,
     { ioas_id: ioas.id, iova, length: BigInt(length) }
   )
-  const entries = mappedThrough(ioas.iommufd)
-  for (const one of entries) if (one.mapping === mapping) entries.delete(one)
+  Mapped.forget(ioas.iommufd, (one) => one === mapping)
 }, Effect.uninterruptible)
 
 /**
@@ -303,7 +294,7 @@ export const unmap = Effect.fn("Iommufd.unmap")(function* (mapping: Mapping): Ef
  * @category accessors
  */
 export const mappings = (iommufd: Iommufd): Effect.Effect<ReadonlyArray<Mapping>> =>
-  Effect.sync(() => [...mappedThrough(iommufd)].flatMap(({ mapping }) => (mapping === undefined ? [] : [mapping])))
+  Effect.sync(() => [...Mapped.through(iommufd)].flatMap(({ mapping }) => (mapping === undefined ? [] : [mapping])))
 
 /**
  * A page table of its own for a bound device, out of an address space (IOMMU_HWPT_ALLOC; struct iommu_hwpt_alloc: u32 size, flags,
@@ -355,7 +346,7 @@ export const markPageTable = (table: PageTable, token: Token): Effect.Effect<nev
  */
 export const check = Effect.fn("Iommufd.check")(function* (iommufd: Iommufd): Effect.fn.Return<void, LiveUpdateError> {
   const link = yield* Fd.linkOf(kind, iommufd.fd)
-  const unsealed = [...mappedThrough(iommufd)].some((one) => !one.sealed)
+  const unsealed = [...Mapped.through(iommufd)].some((one) => !one.sealed)
   yield* Refusal.unlessNone(
     [...Refusal.when(link !== device, "wrong-kind"), ...Refusal.when(unsealed, "unsealed-mapping")],
     kind

@@ -90,6 +90,26 @@ describe("Iommufd", () => {
     })
   )
 
+  it.scoped("that came through a handover, or from a VMM, requires what it is told", () =>
+    Effect.gen(function* () {
+      const fake = hardware()
+      yield* fake.run(
+        Effect.gen(function* () {
+          const fd = fake.give("/dev/iommu")
+          const [one, open] = [yield* sealedMemfd, yield* Memfd.create({ name: "unsealed", size: 4096 })]
+          const finished = { kind: "iommufd", custody: "owned", fd } as const
+          const ioas = yield* Iommufd.allocateIoas(finished)
+          yield* Iommufd.map(ioas, { memfd: one })
+          assert.strictEqual((yield* Iommufd.mappings(finished)).length, 1)
+          const told = yield* Iommufd.withMapped(finished, [open])
+          assert.deepStrictEqual(yield* told.requires ?? Effect.succeed([]), [one, open])
+          const refused = yield* Effect.flip(Iommufd.check(told))
+          assert.deepStrictEqual(refused._tag === "NotPreservable" ? refused.reasons : refused, ["unsealed-mapping"])
+        })
+      )
+    })
+  )
+
   it.effect("forgets what was mapped into an address space that is gone", () =>
     Effect.gen(function* () {
       const fake = hardware()
