@@ -3,9 +3,10 @@
  */
 import type { LiveUpdateError, Operation } from "../src/LiveUpdateError.ts"
 import { answers } from "../test/kernelAnswers.ts"
-import { type AnyError, groups, type Section, sections } from "./errorSections.ts"
+import { sections } from "./errorSections.ts"
 import { table } from "./Markdown.ts"
 import type { Api, Export } from "./PublicApi.ts"
+import { type AnyError, groups, type Section } from "./sections/Section.ts"
 
 type Tag = AnyError["_tag"]
 
@@ -143,12 +144,10 @@ export const errorClasses = ({ modules }: Api): ReadonlyMap<string, Export> =>
 export const differences = (api: Api): ReadonlyArray<string> => {
   const classes = errorClasses(api)
   return [
-    ...[...classes.keys()]
-      .filter((name) => !isTag(name))
-      .map((name) => `${name} has no entry in tools/errorSections.ts`),
+    ...[...classes.keys()].filter((name) => !isTag(name)).map((name) => `${name} has no entry in tools/sections`),
     ...Object.keys(sections)
       .filter((name) => !classes.has(name))
-      .map((name) => `tools/errorSections.ts: ${name} is no exported error class of category errors`)
+      .map((name) => `tools/sections: ${name} is no exported error class of category errors`)
   ]
 }
 
@@ -168,7 +167,7 @@ export const page = (api: Api): string => {
   return `${[
     "# Errors and what to do",
     "",
-    "<!-- Made by `npm run docs` from packages/sdk/src, packages/sdk/test/kernelAnswers.ts and packages/sdk/tools/errorSections.ts. -->",
+    "<!-- Made by `npm run docs` from packages/sdk/src, packages/sdk/test/kernelAnswers.ts and packages/sdk/tools/sections. -->",
     "",
     "Every error of the SDK is one line: what happened, where, what was asked and what the kernel answered, and what to do.",
     "",
