@@ -19,10 +19,15 @@ describe("the model and random operations", () => {
       results.map((one) => one.length),
       sequences.map((one) => one.length)
     )
-    // They reach what they are for.
+  })
+
+  it("is led by them to every answer that it has", async () => {
+    const host = ModelHost.make()
+    const results = await Random.run(host.start().calls, Generate.sequences(1, 2000))
+    host.end()
     const seen = new Set(results.flat().map((one) => one.split(" ")[0]))
     for (const answer of ["ok", "EBUSY", "EEXIST", "EBADF", "ENOENT", "EINVAL", "EPERM", "E2BIG", "ENOTTY"])
-      assert.isTrue(seen.has(answer), `${answer} was never the answer, LIVEUPDATE_SEED=${seed}`)
+      assert.isTrue(seen.has(answer), `${answer} was never the answer`)
   })
 
   it("is the same for the same seed", () => {

@@ -52,6 +52,16 @@ const rawRequest = record({
   )
 })
 
+/** A struct with a tail that this kernel knows nothing of. */
+const tailed = record({
+  do: only("raw"),
+  on: constantFrom("device" as const, "session" as const),
+  index: few,
+  request: constantFrom(ioctl.CREATE_SESSION, ioctl.RETRIEVE_SESSION, ioctl.PRESERVE_FD, ioctl.GET_NAME),
+  size: constantFrom(80, 128),
+  bytes: constantFrom("", "\xff\xff\xff\xff", "X".repeat(76), `${"\xff\xff\xff\xff".padEnd(75, "\0")}X`)
+})
+
 const MFD_ALLOW_SEALING = 0x2
 const MFD_HUGETLB = 0x4
 const MFD_NOEXEC_SEAL = 0x8
@@ -67,7 +77,8 @@ const sessionOperations = (prefix: string) => [
   { weight: 2, arbitrary: session("dupSession") },
   { weight: 4, arbitrary: session("closeSession") },
   { weight: 1, arbitrary: record({ do: only("sameSession"), session: few, other: few }) },
-  { weight: 4, arbitrary: rawRequest }
+  { weight: 4, arbitrary: rawRequest },
+  { weight: 1, arbitrary: tailed }
 ]
 
 const fileOperations = [

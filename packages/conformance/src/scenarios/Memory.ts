@@ -162,6 +162,36 @@ export const memory = [
       }
     }
   ),
+  scenario(
+    "What is wrong with a seal is said in this order: not writable, unknown, sealed, pinned. EXEC implies WRITE.",
+    {
+      readOnly: "EPERM",
+      unknown: "EINVAL",
+      exec: "EBUSY",
+      seals: 0,
+      sealed: "EPERM",
+      sealedUnknown: "EINVAL",
+      noExec: "ok"
+    },
+    (raw) => {
+      const fd = page(raw)
+      const session = preserved(raw, fd)
+      const add = (to: number, seals: number) => said(raw.calls.fcntl(to, F_ADD_SEALS, seals))
+      const sealed = page(raw, MFD_CLOEXEC)
+      raw.preserve(session, sealed, 2n)
+      const noExec = page(raw, MFD_CLOEXEC | MFD_NOEXEC_SEAL)
+      raw.preserve(session, noExec, 3n)
+      return {
+        readOnly: add(raw.open(`/proc/self/fd/${fd}`, 0), 0x48),
+        unknown: add(fd, 0x48),
+        exec: add(fd, 0x20),
+        seals: raw.calls.fcntl(fd, F_GET_SEALS, 0),
+        sealed: add(sealed, 0x8),
+        sealedUnknown: add(sealed, 0x40),
+        noExec: add(noExec, 0x20)
+      }
+    }
+  ),
   scenario("An empty memfd has no page to be pinned.", { write: "ok" }, (raw) => {
     const fd = raw.memfd("")
     preserved(raw, fd)

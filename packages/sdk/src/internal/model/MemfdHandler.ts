@@ -1,5 +1,5 @@
-import { EBUSY, EFBIG, ENOMEM, EOPNOTSUPP, EPERM } from "../errno.ts"
-import type { FileStatus, SystemCalls } from "../Kernel.ts"
+import { EBUSY, EFBIG, ENOMEM, EOPNOTSUPP } from "../errno.ts"
+import { type FileStatus, O_RDONLY, type SystemCalls } from "../Kernel.ts"
 import type { FileHandler } from "./FileHandler.ts"
 import * as MemoryCopy from "./MemoryCopy.ts"
 import type { Specials } from "./Specials.ts"
@@ -7,6 +7,9 @@ import type { Specials } from "./Specials.ts"
 // include/uapi/linux/fcntl.h, include/uapi/linux/magic.h
 const F_GET_SEALS = 1034
 const TMPFS_MAGIC = 0x01021994
+const F_GETFL = 3
+const O_ACCMODE = 3
+const F_SEAL_SEAL = 0x1
 const F_SEAL_WRITE = 0x8
 const F_SEAL_EXEC = 0x20
 /** MEMFD_LUO_ALL_SEALS, include/linux/kho/abi/memfd.h */
@@ -92,10 +95,16 @@ export const make = (real: SystemCalls, specials: Specials, filled: Set<string>)
       filled.has(inode(status)) ? Math.max(status.allocated, Math.ceil(status.size / PAGE) * PAGE) : status.allocated,
     refuseSeals: (fd, seals) => {
       const status = real.status(fd)
-      if (typeof status === "number" || !frozen.has(inode(status))) return 0
+      if (typeof status === "number" || !frozen.has(inode(status)) || status.size === 0) return 0
       const present = sealsOf(fd)
-      if ((present & 0x1) !== 0) return -EPERM
-      return (seals & F_SEAL_WRITE) !== 0 && (present & F_SEAL_WRITE) === 0 && status.size > 0 ? -EBUSY : 0
+      // What is refused before anybody waits, this machine's kernel refuses as well.
+      const isRefused =
+        (seals & ~KNOWN_SEALS) !== 0 ||
+        (present & F_SEAL_SEAL) !== 0 ||
+        (real.fcntl(fd, F_GETFL, 0) & O_ACCMODE) === O_RDONLY
+      // A memfd without F_SEAL_EXEC has execute permission, unless it was taken away by fchmod(2).
+      const wanted = (seals & ~present & F_SEAL_EXEC) === 0 ? seals : seals | EXEC_IMPLIES
+      return !isRefused && (wanted & ~present & F_SEAL_WRITE) !== 0 ? -EBUSY : 0
     }
   }
 }
