@@ -97,11 +97,19 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
     Effect.gen(function* () {
       const directory = options.directory ?? defaultDirectory
       const ends = yield* Queue.unbounded<string>()
+
+      /** Wakes the keeper that was started from here: nobody is waiting for guests any more. */
+      let started = () => {}
+      const wakeWhenIdle = Effect.sync(() => open.size === 0 && started())
+
       const place = (): Client.Place => {
         const command = options.command ?? defaultCommand()
         return {
           directory,
           program: { ...command, descriptors: command.descriptors ?? [] },
+          onStart: (wake) => {
+            started = wake
+          },
           onEnd: (how) => void ends.unsafeOffer(how)
         }
       }
@@ -129,7 +137,7 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
       const hold = (session: string, fd: number) =>
         Effect.acquireUseRelease(
           connection(() => Client.reach(place())),
-          (connected) => Client.ask(connected, { kind: "hold", session }, fd),
+          (connected) => Client.ask(directory, connected, { kind: "hold", session }, fd),
           closing
         ).pipe(Effect.mapError((error) => new HoldFailed({ session, reason: error.message })))
 
@@ -137,7 +145,8 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
       const ask = (request: wire.Request): Effect.Effect<Client.Answered | undefined, HolderSilent> =>
         Effect.acquireUseRelease(
           connection(() => Client.find(directory)),
-          (connected) => (connected === undefined ? Effect.succeed(undefined) : Client.ask(connected, request)),
+          (connected) =>
+            connected === undefined ? Effect.succeed(undefined) : Client.ask(directory, connected, request),
           closing
         ).pipe(Effect.mapError(silent))
 
@@ -168,12 +177,13 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
         Effect.repeatN(MAX_ENDS - 1),
         Effect.forkScoped
       )
+      yield* Effect.addFinalizer(() => Effect.sync(() => started()))
 
       return Custody.of({
         prepare: (session) =>
           Effect.acquireRelease(
             connection(() => Client.reach(place())),
-            closing
+            (connected) => Effect.zipRight(closing(connected), wakeWhenIdle)
           ).pipe(
             // The connection's queue is the keeper's from the first moment on: there is nothing to wait for.
             Effect.map((connected) => ({ hold: deposit(session, connected), settled: Effect.void })),
@@ -203,7 +213,7 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
                   if (connected !== undefined)
                     UnixSocket.send(connected, wire.encodeRequest({ kind: "release", session }))
                 }),
-              closing
+              (connected) => Effect.zipRight(closing(connected), wakeWhenIdle)
             )
           }).pipe(
             // A duplicate of a finished session is worth nothing, and no trouble.

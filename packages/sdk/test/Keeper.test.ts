@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -168,22 +168,42 @@ describe("Keeper", { timeout: 120_000 }, () => {
     )
   )
 
-  it.scopedLive("holds from the moment of the call, however late its program begins", () =>
-    Effect.gen(function* () {
-      const gate = join(yield* temporaryDirectory, "..", "gate")
-      execFileSync("mkfifo", [gate])
-      yield* scenario(
-        () =>
-          Effect.gen(function* () {
-            yield* hold("early")
-            // Only now, with the descriptor closed here, may the keeper's program begin.
-            const opened = Fs.openSync(gate, "w")
-            Fs.closeSync(opened)
-            assert.strictEqual(yield* contentOf("early"), "early")
-          }),
-        { command: { file: "sh", args: ["-c", 'read -r _ <"$0"; exec "$@"', gate, process.execPath, program] } }
+  it.scopedLive(
+    "holds before its program has begun, and begins when somebody wants an answer or nobody is at work",
+    () =>
+      scenario((directory) =>
+        Effect.gen(function* () {
+          const custody = yield* Custody
+          // Field 3 of /proc/PID/stat: T is stopped.
+          const stateOf = (pid: number) => Fs.readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "")[0]
+          const pidOf = () => Number(Fs.readFileSync(join(directory, "pid"), "utf8"))
+          const stopped = until(
+            "a stopped keeper",
+            Effect.sync(() => stateOf(pidOf()) === "T")
+          )
+          yield* hold("early")
+          yield* stopped
+          assert.strictEqual(yield* contentOf("early"), "early")
+          const first = pidOf()
+          assert.notStrictEqual(stateOf(first), "T")
+          yield* custody.release("early")
+          yield* until(
+            "the keeper's end",
+            Effect.sync(() => !isAlive(first))
+          )
+
+          yield* hold("late")
+          yield* stopped
+          const second = pidOf()
+          assert.notStrictEqual(second, first)
+          // The last session: nobody's guests wait any more.
+          yield* custody.release("late")
+          yield* until(
+            "the second keeper's end",
+            Effect.sync(() => !isAlive(second))
+          )
+        })
       )
-    })
   )
 
   it.scopedLive("lists what is held, page by page, in a directory that is its owner's alone", () =>

@@ -4,6 +4,9 @@
  * Whoever starts it makes its listening socket, and the keeper inherits it. So a client can connect and send from the first moment on:
  * connection, message and descriptor wait in the kernel, held by the keeper's process before its program has even begun, and
  * nobody who retrieves a session waits for it.
+ *
+ * The program doesn't even begin while guests stand still and need the processors: it is stopped (SIGSTOP) when it is started, and woken by
+ * whoever wants an answer, or is done. If that never comes, what waits in the kernel is as safe.
  */
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
@@ -12,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as errno from "../errno.ts"
 import { systemCalls } from "../libc.ts"
 import * as UnixSocket from "../unixSocket.ts"
-import { logPath, socketPath, underLock } from "./place.ts"
+import { logPath, pidPath, socketPath, underLock } from "./place.ts"
 import * as wire from "./wire.ts"
 
 export interface Program {
@@ -24,7 +27,9 @@ export interface Program {
 export interface Place {
   readonly directory: string
   readonly program: Program
-  /** Told when a keeper that was started from here ends, and how. */
+  /** Told when a keeper is started from here, and how to wake it. */
+  readonly onStart: (wake: () => void) => void
+  /** Told when it ends, and how. */
   readonly onEnd: (how: string) => void
 }
 
@@ -43,13 +48,18 @@ const checkOwner = (directory: string): void => {
     throw new Error(`${directory} must belong to this user alone: chown and chmod 0700 it`)
 }
 
-const startProgram = ({ directory, program, onEnd }: Place, listener: number): void => {
+/** What a Node needs to start, and nothing that is meant for this process alone (`NODE_OPTIONS`, `NODE_CHANNEL_FD`, …). */
+const environment = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => name === "PATH" || name === "LD_LIBRARY_PATH"))
+
+const startProgram = ({ directory, program, onStart, onEnd }: Place, listener: number): void => {
   const log = Fs.openSync(logPath(directory), "w", 0o600)
   try {
     const keeper = spawn(program.file, [...program.args, directory], {
+      argv0: "liveupdate-keeper",
       detached: true,
       cwd: "/",
-      env: { PATH: process.env["PATH"] ?? "" },
+      env: environment(),
       stdio: ["ignore", log, log, listener, ...program.descriptors]
     })
     keeper.on("error", () => undefined)
@@ -57,8 +67,12 @@ const startProgram = ({ directory, program, onEnd }: Place, listener: number): v
       if (code !== 0) onEnd(signal === null ? `exit code ${code}; see ${logPath(directory)}` : signal)
     })
     if (keeper.pid === undefined) throw new Error(`${program.file} can't be started`)
+    process.kill(keeper.pid, "SIGSTOP")
     keeper.unref()
     Os.setPriority(keeper.pid, LOWEST_PRIORITY)
+    Fs.writeFileSync(pidPath(directory), `${keeper.pid}\n`, { mode: 0o600 })
+    // Node sends nothing any more to a child that has ended, whoever has its number then.
+    onStart(() => void keeper.kill("SIGCONT"))
   } finally {
     Fs.closeSync(log)
   }
@@ -78,6 +92,15 @@ const start = (place: Place): void => {
   }
 }
 
+/** Only for who is connected: then the keeper lives, and the number is its own. */
+const wake = (directory: string): void => {
+  try {
+    process.kill(Number(Fs.readFileSync(pidPath(directory), "utf8")), "SIGCONT")
+  } catch {
+    // It is being started: whoever does that has not written the number yet, and the next try finds it.
+  }
+}
+
 const isNobody = (answer: number) => answer === -errno.ENOENT || answer === -errno.ECONNREFUSED
 
 /**
@@ -92,6 +115,7 @@ export const reach = (place: Place): number => {
   const answer = underLock(place.directory, () => {
     const path = socketPath(place.directory)
     const first = UnixSocket.connect(path)
+    if (first === -errno.EAGAIN) wake(place.directory)
     if (!isNobody(first)) return first
     start(place)
     return UnixSocket.connect(path)
@@ -119,13 +143,14 @@ const SLICE_MS = 250
 /** How long an answer may take: a keeper that was started a moment ago, at the lowest priority, on a host that is booting. */
 const SLICES = 240
 
-const receiveAnswer = (fd: number, files: Array<number>): Effect.Effect<wire.Answer, Error> =>
+const receiveAnswer = (directory: string, fd: number, files: Array<number>): Effect.Effect<wire.Answer, Error> =>
   Effect.gen(function* () {
     let bytes: Buffer = Buffer.alloc(0)
     for (let waited = 0; waited < SLICES; ) {
       const received = UnixSocket.receive(fd, wire.MAX_LENGTH)
       if (received === -errno.EAGAIN) {
         waited++
+        wake(directory)
         yield* Effect.promise(() => UnixSocket.waitForAsync(fd, SLICE_MS))
       } else if (typeof received === "number") {
         return yield* Effect.fail(errorAt("its answer", received))
@@ -141,13 +166,18 @@ const receiveAnswer = (fd: number, files: Array<number>): Effect.Effect<wire.Ans
     return yield* Effect.fail(new Error(`no answer within ${(SLICES * SLICE_MS) / 1000} s`))
   })
 
-/** Sends a request over a connection, and waits for the answer. */
-export const ask = (fd: number, request: wire.Request, file?: number): Effect.Effect<Answered, Error> =>
+/** Sends a request over a connection to a directory's keeper, and waits for the answer. */
+export const ask = (
+  directory: string,
+  fd: number,
+  request: wire.Request,
+  file?: number
+): Effect.Effect<Answered, Error> =>
   Effect.suspend(() => {
     const files: Array<number> = []
     const sent = UnixSocket.send(fd, wire.encodeRequest(request), file)
     if (sent < 0) return Effect.fail(errorAt("it can't be asked", sent))
-    return receiveAnswer(fd, files).pipe(
+    return receiveAnswer(directory, fd, files).pipe(
       Effect.flatMap((answer) =>
         answer.kind === "refused" ? Effect.fail(new Error(`it refuses: ${answer.reason}`)) : Effect.succeed(answer)
       ),

@@ -5,6 +5,9 @@ import { systemCalls } from "../libc.ts"
 
 export const socketPath = (directory: string) => Path.join(directory, "socket")
 
+/** Which process the keeper is. */
+export const pidPath = (directory: string) => Path.join(directory, "pid")
+
 /** What a keeper said when it ended badly. */
 export const logPath = (directory: string) => Path.join(directory, "log")
 
