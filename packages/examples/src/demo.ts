@@ -36,13 +36,14 @@ const onLines = (child: ChildProcess, listener: (line: string) => void) => {
   if (child.stdout !== null) createInterface({ input: child.stdout }).on("line", listener)
 }
 
+/** What a command prints, byte for byte (one character each): places in the guest's console are told in bytes. */
 const capture = async (...args: ReadonlyArray<string>): Promise<string> => {
   const child = agent(args, "pipe")
-  const lines: Array<string> = []
-  onLines(child, (line) => lines.push(line))
+  const parts: Array<Buffer> = []
+  child.stdout?.on("data", (part: Buffer) => parts.push(part))
   const code = await ended(child)
   if (code !== 0) throw new Error(`agent ${args.join(" ")} ended with ${code}`)
-  return lines.join("\n")
+  return Buffer.concat(parts).toString("latin1")
 }
 
 const CONSOLE = `/var/lib/liveupdate/vms/${VM}/console.log`
@@ -105,7 +106,7 @@ const demo = async (): Promise<boolean> => {
     await before.reached
 
     const kernels = await capture("host", "exec", "--name", HOST, "--", "sh", "-c", "uname -r; ls /boot")
-    const [from = "", ...images] = kernels.split("\n")
+    const [from = "", ...images] = kernels.trim().split("\n")
     const next =
       images.find((image) => image.startsWith("vmlinuz-") && image !== `vmlinuz-${from}`) ?? `vmlinuz-${from}`
     const events = await upgrade(`/boot/${next}`)

@@ -23,6 +23,14 @@ describe("GuestLog", () => {
     assert.isTrue(verdict.sound)
   })
 
+  it("counts in bytes of the console, whose lines end in CR LF, and where the pause may cut one in two", () => {
+    const console = (before + after).replaceAll("\n", "\r\n")
+    const verdict = GuestLog.judge(console, console.indexOf("tick 4") + 2)
+    assert.strictEqual(verdict.lastBefore?.text, "tick 3 up 1.40")
+    assert.strictEqual(verdict.firstAfter?.text, "tick 4 up 1.61")
+    assert.isTrue(verdict.sound)
+  })
+
   it.each([
     ["a missing tick", before, after.replace("tick 4 up 1.61\n", "")],
     ["a repeated tick", before, after.replace("tick 4", "tick 3")],
