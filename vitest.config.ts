@@ -12,6 +12,7 @@ export default defineConfig({
       unit("qemu-host"),
       unit("examples"),
       unit("conformance"),
+      unit("bench"),
       {
         test: {
           name: "e2e",
