@@ -92,8 +92,8 @@ const scratchSession = Random.nextIntBetween(0, SESSION_NAMES).pipe(
   Effect.flatMap((number) => Device.requestSession("session.create", `capabilities-${number}`)),
   Effect.retry({ times: 3, while: (error) => error._tag === "SessionExists" }),
   (create) =>
-    Fd.scoped(create, (fd) =>
-      Effect.flatMap(Kernel, (kernel) => Effect.asVoid(Effect.promise(() => kernel.closeAsync(fd))))
+    Fd.scoped(create, (fd, kernel) =>
+      Effect.uninterruptible(Effect.asVoid(Effect.promise(() => kernel.closeAsync(fd))))
     )
 )
 

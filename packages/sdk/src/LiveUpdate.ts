@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Custody from "./Custody.ts"
+import * as AtOnce from "./internal/atOnce.ts"
 import * as Device from "./internal/device.ts"
 import * as Fd from "./internal/fd.ts"
 import * as IncomingSessions from "./internal/IncomingSessions.ts"
@@ -16,6 +17,7 @@ import { Kernel } from "./internal/Kernel.ts"
 import * as Model from "./internal/model/Host.ts"
 import * as Outgoing from "./internal/outgoing.ts"
 import * as PreservedFiles from "./internal/PreservedFiles.ts"
+import { span } from "./internal/span.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import type { IncomingSession, OutgoingSession } from "./Session.ts"
 import * as SimulatedHost from "./SimulatedHost.ts"
@@ -143,23 +145,23 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.scop
         )
 
     return LiveUpdate.of({
-      probe: Device.withDevice(() => Effect.void),
+      probe: Device.probe,
       create: (name) =>
-        Fd.scoped(Device.requestSession("session.create", name), (fd) =>
-          Effect.gen(function* () {
-            const kernel = yield* Kernel
-            yield* Effect.promise(() => kernel.closeAsync(fd))
-            files.forget(kernel, name, "outgoing")
-          })
-        ).pipe(
-          Effect.map((fd) => Outgoing.make(name, fd, files, incoming)),
-          Effect.withSpan("LiveUpdate.create")
-        ),
+        Effect.suspend(() => {
+          const work = AtOnce.none()
+          const session = Fd.scoped(Device.requestSession("session.create", name), (fd, kernel) =>
+            Outgoing.close(name, fd, work, files, kernel)
+          )
+          return Effect.map(session, (fd) => Outgoing.make(name, fd, work, files, incoming))
+        }).pipe(span("LiveUpdate.create")),
       retrieve: (name) =>
         Effect.gen(function* () {
-          const state: Incoming.State = { finished: false }
-          const fd = yield* Fd.scoped(obtain(name), (fd) =>
-            state.finished ? Effect.zipRight(custody.release(name), Fd.close(fd)) : leaveUnfinished(name, fd)
+          const state: Incoming.State = { finished: false, work: AtOnce.none() }
+          const fd = yield* Fd.scoped(obtain(name), (fd, kernel) =>
+            (state.finished ? Effect.zipRight(custody.release(name), Fd.close(fd)) : leaveUnfinished(name, fd)).pipe(
+              Effect.provideService(Kernel, kernel),
+              Effect.uninterruptible
+            )
           )
           yield* incoming.hold(name, fd, state)
           return Incoming.make(name, fd, state, files)
@@ -198,7 +200,7 @@ export const layerMemory = (
               (session): OutgoingSession => ({
                 ...session,
                 askName: run(session.askName),
-                preserve: (file, token) => run(session.preserve(file, token))
+                preserve: (file, token, fileName) => run(session.preserve(file, token, fileName))
               })
             ),
           retrieve: (name) =>
@@ -207,7 +209,7 @@ export const layerMemory = (
               (session): IncomingSession => ({
                 ...session,
                 askName: run(session.askName),
-                retrieve: (kind, token) => run(session.retrieve(kind, token)),
+                retrieve: (kind, token, options) => run(session.retrieve(kind, token, options)),
                 finish: run(session.finish)
               })
             )

@@ -12,6 +12,7 @@ import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
 import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
 import * as Rules from "./internal/memfd.ts"
+import { span } from "./internal/span.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
@@ -88,7 +89,10 @@ const kind = { kind: "memfd" }
  * @since 0.1.0
  * @category constructors
  */
-export const create = Effect.fn("Memfd.create")(function* (
+export const create = (options: CreateOptions): Effect.Effect<Memfd, LiveUpdateError, Scope.Scope> =>
+  span("Memfd.create")(createWith(options))
+
+const createWith = Effect.fnUntraced(function* (
   options: CreateOptions
 ): Effect.fn.Return<Memfd, LiveUpdateError, Scope.Scope> {
   const fd = yield* Fd.scoped(

@@ -348,15 +348,16 @@ export const restore = Effect.fn("Preservation.restore")(function* <
   schema: Schema.Schema<A, I>,
   kinds: Kinds
 ): Effect.fn.Return<Restored<A, Kinds>, LiveUpdateError | Manifest.ManifestInvalid | FilesDiffer, Scope.Scope> {
-  const manifest = yield* session.retrieve(Memfd.Memfd, Token.manifest, "manifest").pipe(
+  const manifest = yield* session.retrieve(Memfd.Memfd, Token.manifest, { name: "manifest" }).pipe(
     Effect.flatMap((memfd) => Manifest.read(schema, memfd)),
     Effect.scoped
   )
   yield* compare(session.name, manifest.files, kinds)
   const files: Record<string, Managed> = {}
-  for (const { name, token } of manifest.files) {
+  for (const { name, size, token } of manifest.files) {
     const kind = kinds[name]
-    if (kind !== undefined) files[name] = yield* session.retrieve(kind, token, name)
+    const known = size === undefined ? { name } : { name, bytes: size }
+    if (kind !== undefined) files[name] = yield* session.retrieve(kind, token, known)
   }
   // Under each name is what its kind made of it.
   return { manifest, files: files as Restored<A, Kinds>["files"] }

@@ -36,6 +36,22 @@ export interface OutgoingSession {
 }
 
 /**
+ * What is known of a file before it is retrieved, as from a manifest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetrieveOptions {
+  /** For people: errors say it beside the token. */
+  readonly name?: string
+  /**
+   * The file's size. A memfd of at most 1 MiB is retrieved on the spot, which takes a small part of the time; another thread does
+   * it for bigger ones, and where the size isn't known. A number that is wrong does no harm but to keep this thread busy.
+   */
+  readonly bytes?: number
+}
+
+/**
  * A session that came from the previous kernel. Its end is `finish`. Leaving its scope unfinished does not close it: the
  * kernel would throw away what was not retrieved, so the `Custody` keeps it and it can be retrieved again.
  *
@@ -54,12 +70,12 @@ export interface IncomingSession {
    * The file at a token, in any order; asking again gives another descriptor of the same file. Closed with the scope,
    * while the session goes on to hold the file.
    *
-   * `name` is for people: errors say it beside the token. Fails with `TokenNotFound`, `RetrieveFailed` (sticky for that token).
+   * Fails with `TokenNotFound`, `RetrieveFailed` (sticky for that token).
    */
   readonly retrieve: <H extends Managed>(
     kind: Retrievable<H>,
     token: Token,
-    name?: string
+    options?: RetrieveOptions
   ) => Effect.Effect<H, LiveUpdateError, Scope.Scope>
   /**
    * Ends the handover: files that were retrieved become ordinary, those that were not are freed. Fails with

@@ -28,7 +28,7 @@ const kvm = (changes: FakeHardware.Hardware & { readonly flags?: number } = {}) 
         return 0
       },
       fileSystem: () => GUEST_MEMFD_MAGIC,
-      status: () => ({ dev: 1, ino: 1, size: 8192, links: 1, allocated: 0 }),
+      status: () => ({ dev: 1, ino: 1, mode: 0o100600, size: 8192, links: 1, allocated: 0 }),
       madviseFile: () => Promise.resolve(0),
       ...changes.overrides
     }
@@ -97,7 +97,7 @@ describe("KvmVm and GuestMemfd", () => {
       assert.deepStrictEqual(
         yield* refusal({
           madviseFile: () => Promise.resolve(-ENODEV),
-          status: () => ({ dev: 1, ino: 1, size: 6144, links: 1, allocated: 0 })
+          status: () => ({ dev: 1, ino: 1, mode: 0o100600, size: 6144, links: 1, allocated: 0 })
         }),
         ["not-shared", "partial-page"]
       )

@@ -10,6 +10,8 @@ import * as libc from "./libc.ts"
 export interface FileStatus {
   readonly dev: number
   readonly ino: number
+  /** Kind and permissions, as in `st_mode`. */
+  readonly mode: number
   /** Bytes. */
   readonly size: number
   readonly links: number

@@ -1,5 +1,6 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { LiveUpdateError, Operation, Subject } from "../LiveUpdateError.ts"
 import { fromErrno } from "./errnoTable.ts"
 import type { Request } from "./ioctl.ts"
@@ -94,36 +95,48 @@ interface Ending {
 
 const endings = new Map<number, Ending>()
 
-const end = (fd: number, ending: Ending, release: (fd: number) => Effect.Effect<void>): Effect.Effect<void> =>
+/** `release` is called when it is time, and says what is left to do. */
+const end = (fd: number, ending: Ending, release: () => Effect.Effect<void>): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (ending.closed) return Effect.void
     ending.closed = true
     if (endings.get(fd) === ending) endings.delete(fd)
-    return release(fd)
+    return release()
   })
 
-/** The only way in which a file descriptor comes into being: with its end. */
+type Release = (fd: number, kernel: SystemCalls) => Effect.Effect<void>
+
+const closeAtOnce: Release = (fd, kernel) => {
+  kernel.close(fd)
+  return Effect.void
+}
+
+/**
+ * The only way in which a file descriptor comes into being: with its end, which gets the kernel that it was opened on.
+ *
+ * `Effect.acquireRelease` would run the end with all of the beginning's fiber references, and costs more than most system calls.
+ */
 export const scoped = <E, R>(
   acquire: Effect.Effect<number, E, R>,
-  release: (fd: number) => Effect.Effect<void> = close
+  release: Release = closeAtOnce
 ): Effect.Effect<number, E, R | Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.map(acquire, (fd) => {
+  Effect.uninterruptible(
+    Effect.contextWithEffect((context: Context.Context<R | Scope.Scope>) =>
+      Effect.flatMap(acquire, (fd) => {
         const ending: Ending = { closed: false }
         endings.set(fd, ending)
-        return { fd, ending }
-      }),
-      ({ fd, ending }) => end(fd, ending, release)
-    ),
-    ({ fd }) => fd
+        const kernel = Context.get(context, Kernel)
+        const finalizer = end(fd, ending, () => release(fd, kernel))
+        return Effect.as(Scope.addFinalizer(Context.get(context, Scope.Scope), finalizer), fd)
+      })
+    )
   )
 
 /** Closes a descriptor of `scoped` before its scope does, which then leaves it alone. */
 export const closeEarly = (fd: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const ending = endings.get(fd)
-    return ending === undefined ? Effect.void : end(fd, ending, close)
+    return ending === undefined ? Effect.void : end(fd, ending, () => close(fd))
   })
 
 /** A regular open with O_CLOEXEC. */

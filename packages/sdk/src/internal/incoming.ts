@@ -1,16 +1,20 @@
 import * as Effect from "effect/Effect"
 import type { Managed, Retrievable } from "../Handle.ts"
 import { NotOfThisSession } from "../LiveUpdateError.ts"
-import type { Finished, IncomingSession } from "../Session.ts"
+import type { Finished, IncomingSession, RetrieveOptions } from "../Session.ts"
 import type { Token } from "../Token.ts"
+import * as AtOnce from "./atOnce.ts"
 import * as Device from "./device.ts"
+import { fromErrno } from "./errnoTable.ts"
 import * as Fd from "./fd.ts"
 import * as ioctl from "./ioctl.ts"
 import { Kernel } from "./Kernel.ts"
 import type { PreservedFiles } from "./PreservedFiles.ts"
+import { span } from "./span.ts"
 
 export interface State {
   finished: boolean
+  readonly work: AtOnce.Work
 }
 
 const finishedSession = (session: string): Finished => ({
@@ -25,24 +29,36 @@ export const make = (name: string, fd: number, state: State, files: PreservedFil
   direction: "incoming",
   name,
   askName: Device.sessionName(fd, name),
-  retrieve: <H extends Managed>(kind: Retrievable<H>, token: Token, fileName?: string) =>
-    Effect.gen(function* () {
-      const kernel = yield* Kernel
-      const holder = { session: name, token, ...(fileName === undefined ? {} : { file: fileName }) }
+  retrieve: <H extends Managed>(kind: Retrievable<H>, token: Token, options?: RetrieveOptions) =>
+    Effect.flatMap(Kernel, (kernel) => {
+      const holder = { session: name, token, ...(options?.name === undefined ? {} : { file: options.name }) }
       const subject = { ...holder, kind: kind.kind }
       const argument = ioctl.fileArgument(-1, token)
-      const file = yield* Fd.scoped(
-        Effect.map(
-          Fd.callAsync("session.retrieveFile", subject, () => kernel.ioctlAsync(fd, ioctl.RETRIEVE_FD, argument)),
-          () => ioctl.returnedFd(argument)
-        )
+      return Effect.flatMap(
+        Fd.scoped(
+          Effect.suspend(() =>
+            AtOnce.forFile(
+              state.work,
+              kind.kind === "memfd" ? options?.bytes : undefined,
+              () => kernel.ioctl(fd, ioctl.RETRIEVE_FD, argument),
+              () => kernel.ioctlAsync(fd, ioctl.RETRIEVE_FD, argument),
+              (answer) =>
+                answer < 0
+                  ? Effect.fail(fromErrno("session.retrieveFile", answer, subject))
+                  : Effect.succeed(ioctl.returnedFd(argument))
+            )
+          )
+        ),
+        (file) => {
+          const handle = kind.manage({ fd: file, session: name, token })
+          const status = kernel.status(file)
+          if (typeof status === "number") return Effect.fail(fromErrno("session.retrieveFile", status, subject))
+          if (files.find(kernel, handle, status) === undefined)
+            files.add(kernel, handle, status, { direction: "incoming", holder })
+          return Effect.succeed(handle)
+        }
       )
-      const handle = kind.manage({ fd: file, session: name, token })
-      const status = yield* Fd.status("session.retrieveFile", subject, file)
-      if (files.find(kernel, handle, status) === undefined)
-        files.add(kernel, handle, status, { direction: "incoming", holder })
-      return handle
-    }).pipe(Effect.withSpan("Session.retrieve")),
+    }).pipe(span("Session.retrieve")),
   finish: Effect.gen(function* () {
     if (state.finished) return finishedSession(name)
     const kernel = yield* Kernel

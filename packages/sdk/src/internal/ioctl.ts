@@ -160,7 +160,9 @@ export const sessionArgument = (name: string): Buffer => liveupdate.createSessio
 export const fileArgument = (fd: number, token: bigint): Buffer => liveupdate.preserveFd.encode({ fd, token })
 
 /** Where both structs above return a file descriptor. */
-export const returnedFd = (argument: Buffer): number => liveupdate.preserveFd.decode(argument).fd
+export const returnedFd = (argument: Buffer): number => argument.readInt32LE(fdOffset)
+
+const fdOffset = liveupdate.preserveFd.offsetOf("fd")
 
 /** struct liveupdate_session_finish: u32 size, u32 reserved (0); 8 bytes. */
 export const finishArgument = (): Buffer => liveupdate.finish.encode({})

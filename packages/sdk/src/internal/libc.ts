@@ -18,6 +18,20 @@ interface Signature {
   readonly result: DataType
   /** EINTR says "nothing was done": call again. Not for `reboot` and `close`, where that isn't so. */
   readonly restart: boolean
+  /**
+   * Set for what is called often, and may be called twice: asking ffi-rs for errno doubles the cost of a call, so it isn't
+   * asked for. A call that was refused has done nothing, and is made again to hear why.
+   */
+  readonly quick?: { readonly call: FfiCall }
+}
+
+/** What ffi-rs takes. One object for all quick calls of a signature: to make it costs as much as to make the call. */
+interface FfiCall {
+  readonly library: string
+  readonly funcName: string
+  readonly retType: DataType
+  readonly paramsType: Array<DataType>
+  paramsValue: Array<unknown>
 }
 
 const signature = (
@@ -32,6 +46,12 @@ const signature = (
   restart
 })
 
+/** None of its parameters is a Buffer: of those ffi-rs makes a description with every call. */
+const quick = (symbol: string, parameters: ReadonlyArray<DataType>, result: DataType): Signature => ({
+  ...signature(symbol, parameters, result),
+  quick: { call: { library, funcName: symbol, retType: result, paramsType: [...parameters], paramsValue: [] } }
+})
+
 /** Made with the first call and not with the import: a program that never calls never loads native code. */
 const makeTable = () => {
   const { I32, I64, U32, U64, U8Array, String: Str } = DataType
@@ -40,14 +60,14 @@ const makeTable = () => {
     close: signature("close", [I32], I32, false),
     ioctl: signature("ioctl", [I32, U64, U8Array], I32),
     ioctlNumber: signature("ioctl", [I32, U64, I64], I32),
-    fcntl: signature("fcntl", [I32, I32, I64], I32),
+    ioctlAddress: quick("ioctl", [I32, U64, I64], I32),
+    fcntl: quick("fcntl", [I32, I32, I64], I32),
     flock: signature("flock", [I32, I32], I32, false),
-    ftruncate: signature("ftruncate", [I32, I64], I32),
     fallocate: signature("fallocate", [I32, I32, I64, I64], I32),
     mmap: signature("mmap", [I64, U64, I32, I32, I32, I64], I64),
     madvise: signature("madvise", [I64, U64, I32], I32),
     munmap: signature("munmap", [I64, U64], I32),
-    memfdCreate: signature("memfd_create", [Str, U32], I32),
+    memfdCreate: quick("memfd_create", [Str, U32], I32),
     reboot: signature("reboot", [I32], I32, false),
     socket: signature("socket", [I32, I32, I32], I32),
     bind: signature("bind", [I32, U8Array, U32], I32),
@@ -64,6 +84,10 @@ const makeTable = () => {
   } as const
 }
 
+/** Kept beside the table, as an enumeration of ffi-rs's is looked up anew with every use (scripts/esbuild-options.mjs). */
+let buffers: DataType | undefined
+let strings: DataType | undefined
+
 const EINTR = 4
 const EBADF = 9
 const EINVAL = 22
@@ -75,6 +99,8 @@ const ensureOpen = (): ReturnType<typeof makeTable> => {
   open({ library, path: "" })
   if (!isMainThread) pinAddon()
   table = makeTable()
+  buffers = DataType.U8Array
+  strings = DataType.String
   return table
 }
 
@@ -88,16 +114,17 @@ const pinAddon = (): void => {
 }
 
 const validate = (s: Signature, args: ReadonlyArray<unknown>): void => {
-  s.parameters.forEach((type, index) => {
+  for (let index = 0; index < s.parameters.length; index++) {
     const value = args[index]
+    const type = s.parameters[index]
     const fits =
-      type === DataType.U8Array
-        ? Buffer.isBuffer(value)
-        : type === DataType.String
-          ? typeof value === "string" && !value.includes("\0")
-          : typeof value === "number" && Number.isSafeInteger(value)
+      typeof value === "number"
+        ? type !== strings && type !== buffers && Number.isSafeInteger(value)
+        : type === buffers
+          ? Buffer.isBuffer(value)
+          : type === strings && typeof value === "string" && !value.includes("\0")
     if (!fits) throw new TypeError(`libc.${s.symbol}: argument ${index} does not fit its C type`)
-  })
+  }
 }
 
 interface Answer {
@@ -130,9 +157,19 @@ const parameters = (s: Signature, args: ReadonlyArray<unknown>) => ({
 
 type Name = keyof ReturnType<typeof makeTable>
 
-const call = (name: Name, args: ReadonlyArray<unknown>): number => {
+const callQuickly = (call: FfiCall, args: Array<unknown>): number => {
+  call.paramsValue = args
+  // All quick signatures answer an I32, and none asks for errno: the answer is a number.
+  return load(call) as unknown as number
+}
+
+const call = (name: Name, args: Array<unknown>): number => {
   const s = ensureOpen()[name]
   validate(s, args)
+  if (s.quick !== undefined) {
+    const value = callQuickly(s.quick.call, args)
+    if (value !== -1) return value
+  }
   for (;;) {
     const answer = answerFrom(load(parameters(s, args)))
     if (answer.value !== -1) return answer.value
@@ -209,26 +246,68 @@ const adviseMapping = async (fd: number, length: number, advice: ReadonlyArray<n
   }
 }
 
+/** The type of a request, include/uapi/asm-generic/ioctl.h; LIVEUPDATE_IOCTL_TYPE, include/uapi/linux/liveupdate.h. */
+const isLiveUpdate = (request: number): boolean => ((request >> 8) & 0xff) === 0xba
+
+/** Where the argument of a quick ioctl lies during the call, so that its address is a number that is known. */
+const stage = { buffer: Buffer.alloc(0), address: 0 }
+const STAGE_BYTES = 256
+
+const ioctl = (fd: number, request: number, argument: Buffer): number => {
+  if (!isLiveUpdate(request) || argument.length > STAGE_BYTES) return call("ioctl", [fd, request, argument])
+  if (stage.address === 0) {
+    stage.buffer = Buffer.alloc(STAGE_BYTES)
+    stage.address = Number(addressOf(stage.buffer))
+  }
+  argument.copy(stage.buffer)
+  const answer = call("ioctlAddress", [fd, request, stage.address])
+  stage.buffer.copy(argument, 0, 0, argument.length)
+  return answer
+}
+
+/**
+ * Node's own open and close cost a tenth of those through ffi-rs. A worker keeps account of what it opens with them and
+ * closes that at its end, whoever has the number by then: there they are not used.
+ */
+const openFile = (path: string, flags: number): number =>
+  isMainThread && !path.includes("\0")
+    ? answerOf(() => Fs.openSync(path, flags, 0o600))
+    : call("open", [path, flags | O_CLOEXEC, 0o600])
+
+const close = (fd: number): number =>
+  isMainThread
+    ? answerOn(fd, () => {
+        Fs.closeSync(fd)
+        return 0
+      })
+    : call("close", [fd])
+
 /** The running kernel. */
 export const systemCalls: SystemCalls = {
-  openFile: (path, flags) => call("open", [path, flags | O_CLOEXEC, 0o600]),
-  close: (fd) => call("close", [fd]),
+  openFile,
+  close,
   closeAsync: (fd) => callAsync("close", [fd]),
   dup: (fd) => call("fcntl", [fd, F_DUPFD_CLOEXEC, 0]),
-  ioctl: (fd, request, argument) => call("ioctl", [fd, request, argument]),
+  ioctl,
   ioctlAsync: (fd, request, argument) => callAsync("ioctl", [fd, request, argument]),
   ioctlNumber: (fd, request, argument) => call("ioctlNumber", [fd, request, argument]),
   fcntl: (fd, command, argument) => call("fcntl", [fd, command, argument]),
   flock: (fd, operation) => call("flock", [fd, operation]),
   memfdCreate: (name, flags) => call("memfdCreate", [name, flags]),
   // Node would take a negative size for 0.
-  ftruncate: (fd, size) => (isSize(size) ? call("ftruncate", [fd, size]) : -EINVAL),
+  ftruncate: (fd, size) =>
+    isSize(size)
+      ? answerOn(fd, () => {
+          Fs.ftruncateSync(fd, size)
+          return 0
+        })
+      : -EINVAL,
   fallocate: (fd, mode, offset, length) => call("fallocate", [fd, mode, offset, length]),
   madviseFile: (fd, length, advice) => adviseMapping(fd, length, advice),
   status: (fd) =>
     answerOn(fd, (): FileStatus => {
-      const { dev, ino, size, nlink, blocks } = Fs.fstatSync(fd)
-      return { dev, ino, size, links: nlink, allocated: blocks * 512 }
+      const { dev, ino, mode, size, nlink, blocks } = Fs.fstatSync(fd)
+      return { dev, ino, mode, size, links: nlink, allocated: blocks * 512 }
     }),
   fileSystem: (fd) => answerOn(fd, () => Fs.statfsSync(`/proc/self/fd/${fd}`).type),
   read: (fd, bytes, position) => answerOn(fd, () => Fs.readSync(fd, bytes, 0, bytes.length, position)),

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import type { LiveUpdateError, Operation, Reason, Subject } from "../LiveUpdateError.ts"
 import type { Seal } from "../Memfd.ts"
 import * as Fd from "./fd.ts"
+import type { FileStatus } from "./Kernel.ts"
 import * as Refusal from "./refusal.ts"
 
 // include/uapi/linux/fcntl.h, include/uapi/linux/magic.h
@@ -52,6 +53,11 @@ export const check = (subject: Subject, fd: number, errno?: string): Effect.Effe
   Effect.flatMap(reasons(subject, fd), (found) =>
     Refusal.unlessNone(found, subject, errno === undefined ? {} : { errno })
   )
+
+const EXECUTABLE = 0o111
+
+/** A file that may be executed is sealed against writing with the same seal (`memfd_add_seals` in `mm/memfd.c`). */
+export const mayBeExecSealed = (status: FileStatus): boolean => (status.mode & EXECUTABLE) === 0
 
 /**
  * The one reason that the kernel doesn't know: it would accept the file. Everything else may be asked of it first, also what
