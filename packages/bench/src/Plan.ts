@@ -35,7 +35,7 @@ export const standard = (rounds: number): Plan =>
     files: 500,
     smallFolios: 128,
     hugeFolios: 256,
-    memoryRounds: Math.min(rounds, 4)
+    memoryRounds: Math.min(rounds, 3)
   })
 
 /**

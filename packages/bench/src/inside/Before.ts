@@ -30,7 +30,9 @@ const sessions = (program: string, plan: Plan) => {
   })
 }
 
-const files = (program: string, plan: Plan) =>
+const files = (program: string, plan: Plan) => Effect.zipRight(Memory.allow("small-folios"), smallFiles(program, plan))
+
+const smallFiles = (program: string, plan: Plan) =>
   Rounds.run({
     rounds: plan.rounds,
     prefix: "files",

@@ -13,7 +13,8 @@ const MIB = 1 << 20
 const hugeBytes = (): number =>
   Number(/^ShmemHugePages:\s+(\d+) kB$/m.exec(Fs.readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024
 
-const allow = (folios: Folios) =>
+/** What new memfds of all processes are made of. */
+export const allow = (folios: Folios) =>
   Effect.sync(() =>
     Fs.writeFileSync("/sys/kernel/mm/transparent_hugepage/shmem_enabled", folios === "huge-folios" ? "advise" : "never")
   )
@@ -30,8 +31,9 @@ export const memfd = (folios: Folios, mebibytes: number) =>
     return memory
   })
 
-/** A page with something in it. */
+/** A page with something in it; a kernel that is free to would make a huge folio of it. */
 export const smallFile = Effect.gen(function* () {
+  yield* allow("small-folios")
   const file = yield* Memfd.create({ name: "bench", size: 4096 })
   yield* Memfd.write(file, 0, Buffer.from("x"))
   return file

@@ -7,6 +7,7 @@
 import * as Custody from "@liveupdate/sdk/Custody"
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -27,4 +28,8 @@ const main = Effect.gen(function* () {
 
 const layer = Layer.merge(LiveUpdate.layer.pipe(Layer.provide(Custody.layerMemory)), Kexec.layer)
 
-await Effect.runPromise(Effect.provide(main, layer))
+const exit = await Effect.runPromiseExit(Effect.provide(main, layer))
+if (exit._tag === "Failure") {
+  process.stderr.write(`${Cause.pretty(exit.cause).slice(0, 400)}\n`)
+  process.exitCode = 1
+}
