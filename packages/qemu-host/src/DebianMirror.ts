@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Cache, CacheError } from "./Cache.ts"
 import * as AptState from "./internal/aptState.ts"
-import { lines, run } from "./internal/subprocess.ts"
+import { lines, runner } from "./internal/subprocess.ts"
 import type { Progress } from "./Progress.ts"
 
 /**
@@ -183,11 +183,9 @@ export const layer: Layer.Layer<
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
+    const command = yield* runner
     const unavailable = (operation: string) => (error: { readonly message: string }) =>
       new MirrorUnavailable({ operation, detail: error.message })
-    const command = (argv: readonly [string, ...Array<string>]) =>
-      Effect.provideService(run(argv), CommandExecutor.CommandExecutor, executor)
 
     const uri = yield* Effect.cached(
       command(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"]).pipe(

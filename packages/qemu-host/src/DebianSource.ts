@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 import type { Cache, CacheError } from "./Cache.ts"
 import { compareVersions, MirrorUnavailable, type PackageVersion, parseMadison } from "./DebianMirror.ts"
 import * as AptState from "./internal/aptState.ts"
-import { lines, run } from "./internal/subprocess.ts"
+import { lines, runner } from "./internal/subprocess.ts"
 import type { Progress } from "./Progress.ts"
 
 /**
@@ -102,11 +102,9 @@ export const layer: Layer.Layer<
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
+    const command = yield* runner
     const unavailable = (operation: string) => (error: { readonly message: string }) =>
       new MirrorUnavailable({ operation, detail: error.message })
-    const command = (argv: readonly [string, ...Array<string>]) =>
-      Effect.provideService(run(argv), CommandExecutor.CommandExecutor, executor)
 
     const { home, apt, ready } = yield* AptState.make({
       name: "apt-source",

@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
@@ -17,7 +17,7 @@ import type { Kind } from "./Accelerator.ts"
 import { Cache, type CacheError, fingerprint } from "./Cache.ts"
 import type { PackageVersion } from "./DebianMirror.ts"
 import { DebianSource, type SourceError } from "./DebianSource.ts"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import { type CommandFailed, compilerVersion, processors, runner } from "./internal/subprocess.ts"
 import { Progress, type Update } from "./Progress.ts"
 import { Resources } from "./Resources.ts"
 
@@ -151,14 +151,8 @@ export const layer: Layer.Layer<
     const resources = yield* Resources
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
-    const platform = Context.empty().pipe(
-      Context.add(FileSystem.FileSystem, fs),
-      Context.add(Path.Path, paths),
-      Context.add(CommandExecutor.CommandExecutor, executor)
-    )
-    const command = (argv: readonly [string, ...Array<string>], options?: RunOptions) =>
-      Effect.provide(run(argv, options), platform)
+    const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+    const command = yield* runner
     const resource = (...names: ReadonlyArray<string>) => paths.join(resources.directory, "emulator", ...names)
 
     const brought = Effect.gen(function* () {
@@ -179,8 +173,8 @@ export const layer: Layer.Layer<
       Effect.gen(function* () {
         const patches = resource(seriesOf(source.version))
         const devices = resource("devices.mak")
-        const compiler = (yield* command(["gcc", "--version"])).stdout.split("\n")[0] ?? ""
-        const jobs = (yield* command(["nproc"])).stdout.trim()
+        const compiler = yield* compilerVersion(command)
+        const jobs = yield* processors(command)
         const prints = yield* Effect.provide(Effect.all([fingerprint(patches), fingerprint(devices)]), platform)
         return yield* cache.entry({
           kind: "emulator",

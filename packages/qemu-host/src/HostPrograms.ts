@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Cache, CacheError } from "./Cache.ts"
 import { archive } from "./Cpio.ts"
-import { type CommandFailed, run } from "./internal/subprocess.ts"
+import { type CommandFailed, compilerVersion, runner } from "./internal/subprocess.ts"
 import type { Progress } from "./Progress.ts"
 import { Resources } from "./Resources.ts"
 
@@ -57,9 +57,7 @@ export const layer: Layer.Layer<
     const resources = yield* Resources
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
-    const command = (argv: readonly [string, ...Array<string>]) =>
-      Effect.provideService(run(argv), CommandExecutor.CommandExecutor, executor)
+    const command = yield* runner
     const sources = { channeld: "host/channeld.c", init: "host/init.c", "guest-init": "guest/init.c" } as const
 
     const programs = Effect.gen(function* () {
@@ -69,7 +67,7 @@ export const layer: Layer.Layer<
           .readFileString(path)
           .pipe(Effect.mapError((error) => new CacheError({ operation: "read", path, detail: error.message })))
       })
-      const compiler = (yield* command(["gcc", "--version"])).stdout.split("\n")[0] ?? ""
+      const compiler = yield* compilerVersion(command)
       const entry = yield* cache.entry({
         kind: "programs",
         what: "C programs of the host",

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
@@ -20,7 +20,7 @@ import {
   type MirrorUnavailable,
   type PackageVersion
 } from "./DebianMirror.ts"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import { type CommandFailed, compilerVersion, processors, runner } from "./internal/subprocess.ts"
 import { NotAKernel, releaseOf } from "./KernelImage.ts"
 import type { Progress } from "./Progress.ts"
 import { Resources } from "./Resources.ts"
@@ -149,14 +149,7 @@ export const layer: Layer.Layer<
     const resources = yield* Resources
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
-    const platform = Context.empty().pipe(
-      Context.add(FileSystem.FileSystem, fs),
-      Context.add(Path.Path, paths),
-      Context.add(CommandExecutor.CommandExecutor, executor)
-    )
-    const command = (argv: readonly [string, ...Array<string>], options?: RunOptions) =>
-      Effect.provide(run(argv, options), platform)
+    const command = yield* runner
 
     const read = (path: string): Effect.Effect<Kernel, NotAKernel> =>
       fs.readFile(path).pipe(
@@ -172,8 +165,8 @@ export const layer: Layer.Layer<
         const fragment = yield* fs
           .readFileString(config)
           .pipe(Effect.mapError((error) => new NotAKernel({ path: config, reason: error.message })))
-        const compiler = (yield* command(["gcc", "--version"])).stdout.split("\n")[0] ?? ""
-        const jobs = (yield* command(["nproc"])).stdout.trim()
+        const compiler = yield* compilerVersion(command)
+        const jobs = yield* processors(command)
         return yield* cache.entry({
           kind: "kernel",
           what: `kernel ${source.version}`,

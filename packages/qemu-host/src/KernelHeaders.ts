@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Cache, type CacheError } from "./Cache.ts"
 import { DebianMirror, type KernelSourceNotFound, type MirrorUnavailable } from "./DebianMirror.ts"
-import { type CommandFailed, run } from "./internal/subprocess.ts"
+import { type CommandFailed, runner } from "./internal/subprocess.ts"
 import { current } from "./KernelBuild.ts"
 import type { Progress } from "./Progress.ts"
 
@@ -64,9 +64,7 @@ export const layer: Layer.Layer<
     const cache = yield* Cache
     const mirror = yield* DebianMirror
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
-    const command = (argv: readonly [string, ...Array<string>]) =>
-      Effect.provideService(run(argv), CommandExecutor.CommandExecutor, executor)
+    const command = yield* runner
 
     const headers = Effect.gen(function* () {
       const source = yield* mirror.findKernelSource(current)

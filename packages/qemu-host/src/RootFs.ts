@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { Cache, CacheError, fingerprint } from "./Cache.ts"
 import { DebianMirror, type MirrorUnavailable } from "./DebianMirror.ts"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import { type CommandFailed, runner } from "./internal/subprocess.ts"
 import type { Progress } from "./Progress.ts"
 import { Resources } from "./Resources.ts"
 
@@ -63,14 +63,8 @@ export const layer: Layer.Layer<
     const resources = yield* Resources
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
-    const platform = Context.empty().pipe(
-      Context.add(FileSystem.FileSystem, fs),
-      Context.add(Path.Path, paths),
-      Context.add(CommandExecutor.CommandExecutor, executor)
-    )
-    const command = (argv: readonly [string, ...Array<string>], options?: RunOptions) =>
-      Effect.provide(run(argv, options), platform)
+    const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+    const command = yield* runner
 
     const image = Effect.gen(function* () {
       const specPath = paths.join(resources.directory, "rootfs.json")

@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Cache, type CacheError, fingerprint } from "./Cache.ts"
 import { HostPrograms } from "./HostPrograms.ts"
-import { type CommandFailed, type RunOptions, run } from "./internal/subprocess.ts"
+import { type CommandFailed, runner } from "./internal/subprocess.ts"
 import { KernelBuild, type KernelError, type Kernels } from "./KernelBuild.ts"
 import type { Progress } from "./Progress.ts"
 import { RootFs } from "./RootFs.ts"
@@ -153,14 +153,8 @@ export const layer: Layer.Layer<
     const hostPrograms = yield* HostPrograms
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
-    const platform = Context.empty().pipe(
-      Context.add(FileSystem.FileSystem, fs),
-      Context.add(Path.Path, paths),
-      Context.add(CommandExecutor.CommandExecutor, executor)
-    )
-    const command = (argv: readonly [string, ...Array<string>], options?: RunOptions) =>
-      Effect.provide(run(argv, options), platform)
+    const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+    const command = yield* runner
 
     const expand = (item: PayloadItem): Effect.Effect<ReadonlyArray<PayloadItem>, PayloadRejected> =>
       Effect.gen(function* () {

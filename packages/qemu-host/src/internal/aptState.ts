@@ -1,12 +1,12 @@
 /** An apt of our own: private lists, sources and cache in one directory. The machine's are only read. */
-import * as CommandExecutor from "@effect/platform/CommandExecutor"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { Cache, type CacheError } from "../Cache.ts"
 import { type Progress, track } from "../Progress.ts"
-import { type CommandFailed, type RunOptions, type RunResult, run } from "./subprocess.ts"
+import { type CommandFailed, type RunOptions, type RunResult, runner } from "./subprocess.ts"
 
 export const LISTS_FRESH_MS = 24 * 3600 * 1000
 
@@ -36,7 +36,7 @@ export const make = <E>(options: {
     const cache = yield* Cache
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const executor = yield* CommandExecutor.CommandExecutor
+    const command = yield* runner
     const home = paths.join(cache.directory, options.name)
     const stamp = paths.join(home, "updated")
     const settings = [
@@ -54,7 +54,7 @@ export const make = <E>(options: {
       "APT::Sandbox::User=root"
     ].flatMap((setting) => ["-o", setting])
     const apt: AptState<E>["apt"] = (program, argv, runOptions = {}) =>
-      Effect.provideService(run([program, ...settings, ...argv], runOptions), CommandExecutor.CommandExecutor, executor)
+      command([program, ...settings, ...argv], runOptions)
 
     const update = Effect.gen(function* () {
       const sources = yield* options.sources

@@ -1,6 +1,6 @@
 /** Other programs: run to the end, with their last words in the error, and never outliving us. */
 import * as Command from "@effect/platform/Command"
-import type * as CommandExecutor from "@effect/platform/CommandExecutor"
+import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -110,6 +110,26 @@ export const run = (
         })
     })
   )
+
+/** `run` with an executor of its own. */
+export type Runner = (
+  argv: readonly [string, ...Array<string>],
+  options?: RunOptions
+) => Effect.Effect<RunResult, CommandFailed>
+
+/** With the executor of the layer that asks for it: what its services run needs none any more. */
+export const runner: Effect.Effect<Runner, never, CommandExecutor.CommandExecutor> = Effect.map(
+  CommandExecutor.CommandExecutor,
+  (executor) => (argv, options) => Effect.provideService(run(argv, options), CommandExecutor.CommandExecutor, executor)
+)
+
+/** What compiles here, as a cache key names it: another compiler makes another result. */
+export const compilerVersion = (command: Runner): Effect.Effect<string, CommandFailed> =>
+  Effect.map(command(["gcc", "--version"]), ({ stdout }) => stdout.split("\n")[0] ?? "")
+
+/** For `make -j` and the like: as many as there are processors. */
+export const processors = (command: Runner): Effect.Effect<string, CommandFailed> =>
+  Effect.map(command(["nproc"]), ({ stdout }) => stdout.trim())
 
 /** Lines of a text that hold something. */
 export const lines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line.trim() !== "")
