@@ -12,6 +12,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as errno from "./internal/errno.ts"
+import * as HeldDescriptors from "./internal/HeldDescriptors.ts"
 import { Kernel } from "./internal/Kernel.ts"
 
 /**
@@ -126,34 +128,22 @@ export const layerMemory: Layer.Layer<Custody> = Layer.scoped(
   Custody,
   Effect.gen(function* () {
     const kernel = yield* Kernel
-    const held = new Map<string, number>()
-
-    const release = (session: string) => {
-      const fd = held.get(session)
-      held.delete(session)
-      if (fd !== undefined) kernel.close(fd)
-    }
+    const held = HeldDescriptors.make(kernel)
     const hold = (session: string) => (fd: number) => {
-      const duplicate = kernel.dup(fd)
-      if (duplicate < 0) return new HoldFailed({ session, reason: `its descriptor can't be duplicated (${duplicate})` })
-      release(session)
-      held.set(session, duplicate)
-      return undefined
+      const answer = held.hold(session, fd)
+      return answer < 0
+        ? new HoldFailed({ session, reason: `its descriptor can't be duplicated: ${errno.errnoName(-answer)}` })
+        : undefined
     }
 
-    yield* Effect.addFinalizer(() => Effect.sync(() => [...held.keys()].forEach(release)))
+    yield* Effect.addFinalizer(() => Effect.sync(held.releaseAll))
     return Custody.of({
       prepare: (session) => Effect.succeed({ hold: hold(session), settled: Effect.void }),
       confirm: (session, fd) => Effect.suspend(() => hold(session)(fd) ?? Effect.void),
-      claim: (session) =>
-        Effect.sync(() => {
-          const fd = held.get(session)
-          const duplicate = fd === undefined ? -1 : kernel.dup(fd)
-          return duplicate < 0 ? undefined : duplicate
-        }),
-      release: (session) => Effect.sync(() => release(session)),
+      claim: (session) => Effect.sync(() => held.claim(session)),
+      release: (session) => Effect.sync(() => held.release(session)),
       list: Effect.sync(() =>
-        [...held.keys()].sort().map((session) => ({ session, holder: "process" as const, pid: process.pid }))
+        held.names().map((session) => ({ session, holder: "process" as const, pid: process.pid }))
       )
     })
   })

@@ -17,6 +17,7 @@ import { Kernel } from "./internal/Kernel.ts"
 import * as Model from "./internal/model/Host.ts"
 import * as Outgoing from "./internal/outgoing.ts"
 import * as PreservedFiles from "./internal/PreservedFiles.ts"
+import type { State } from "./internal/retrieveFile.ts"
 import { span } from "./internal/span.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import type { IncomingSession, OutgoingSession } from "./Session.ts"
@@ -156,7 +157,7 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.scop
         }).pipe(span("LiveUpdate.create")),
       retrieve: (name) =>
         Effect.gen(function* () {
-          const state: Incoming.State = { finished: false, work: AtOnce.none() }
+          const state: State = { finished: false, work: AtOnce.none() }
           const fd = yield* Fd.scoped(obtain(name), (fd, kernel) =>
             (state.finished ? Effect.zipRight(custody.release(name), Fd.close(fd)) : leaveUnfinished(name, fd)).pipe(
               Effect.provideService(Kernel, kernel),

@@ -12,6 +12,7 @@ import * as Schedule from "effect/Schedule"
 import { Custody, HoldFailed } from "./Custody.ts"
 import * as errno from "./internal/errno.ts"
 import * as FdName from "./internal/fdName.ts"
+import * as HeldDescriptors from "./internal/HeldDescriptors.ts"
 import { systemCalls } from "./internal/libc.ts"
 import * as UnixSocket from "./internal/unixSocket.ts"
 
@@ -88,22 +89,13 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
     const room = Number(environment["FDSTORE"] ?? 0)
 
     /** What systemd gives back comes only with the next start, so whoever wants it before gets it from here. */
-    const held = passedSessions(options)
+    const held = HeldDescriptors.make(systemCalls, passedSessions(options))
 
     const failed = (session: string, reason: string) => new HoldFailed({ session, reason })
 
-    const forget = (session: string) => {
-      const fd = held.get(session)
-      held.delete(session)
-      if (fd !== undefined) systemCalls.close(fd)
-    }
-
     const keepDuplicate = (session: string, fd: number): HoldFailed | undefined => {
-      const duplicate = systemCalls.dup(fd)
-      if (duplicate < 0) return failed(session, `its descriptor can't be duplicated: ${errno.errnoName(-duplicate)}`)
-      forget(session)
-      held.set(session, duplicate)
-      return undefined
+      const answer = held.hold(session, fd)
+      return answer < 0 ? failed(session, `its descriptor can't be duplicated: ${errno.errnoName(-answer)}`) : undefined
     }
 
     const socket = Effect.acquireRelease(
@@ -167,7 +159,7 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
             hold: (fd: number) => {
               const failure = keepDuplicate(session, fd)
               if (failure !== undefined) return failure
-              if (held.size > room) return failed(session, `FileDescriptorStoreMax=${room} is used up`)
+              if (held.names().length > room) return failed(session, `FileDescriptorStoreMax=${room} is used up`)
               sent = notify(connected, storing(session), fd)
               file = fd
               return sent >= 0 || sent === -errno.EAGAIN
@@ -189,16 +181,11 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
         Effect.scoped(
           Effect.flatMap(prepare(session), ({ hold, settled }) => Effect.suspend(() => hold(fd) ?? settled))
         ).pipe(Effect.withSpan("SystemdFdStore.confirm")),
-      claim: (session) =>
-        Effect.sync(() => {
-          const fd = held.get(session)
-          const duplicate = fd === undefined ? -1 : systemCalls.dup(fd)
-          return duplicate < 0 ? undefined : duplicate
-        }),
+      claim: (session) => Effect.sync(() => held.claim(session)),
       release: (session) =>
         Effect.scoped(
           Effect.gen(function* () {
-            forget(session)
+            held.release(session)
             yield* send(yield* socket, ["FDSTOREREMOVE=1", `FDNAME=${FdName.encode(session)}`])
           })
         ).pipe(
@@ -206,9 +193,7 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
           Effect.catchAll((reason) => Effect.logWarning(`systemd can't be told to release "${session}"`, reason)),
           Effect.withSpan("SystemdFdStore.release")
         ),
-      list: Effect.sync(() =>
-        [...held.keys()].sort().map((session) => ({ session, holder: "systemd" as const, pid: 1 }))
-      )
+      list: Effect.sync(() => held.names().map((session) => ({ session, holder: "systemd" as const, pid: 1 })))
     })
   })
 

@@ -6,14 +6,14 @@ import type { LiveUpdateError } from "../LiveUpdateError.ts"
 import * as Manifest from "../Manifest.ts"
 import * as Token from "../Token.ts"
 import * as Fd from "./fd.ts"
-import * as ioctl from "./ioctl.ts"
 import { type FileStatus, Kernel } from "./Kernel.ts"
 import type { PreservedFiles } from "./PreservedFiles.ts"
+import { retrieveFile, type State } from "./retrieveFile.ts"
 
 interface Unfinished {
   readonly session: string
   readonly fd: number
-  readonly state: { readonly finished: boolean }
+  readonly state: State
   /** Tokens whose files are in the registry. */
   readonly known: Set<bigint>
 }
@@ -34,26 +34,16 @@ export interface IncomingSessions {
   readonly learn: (file: Owned, status: FileStatus) => Effect.Effect<void>
 }
 
-const retrieve = (fd: number, subject: { readonly session: string; readonly token: bigint; readonly kind: string }) =>
-  Fd.scoped(
-    Effect.suspend(() => {
-      const argument = ioctl.fileArgument(-1, subject.token)
-      return Effect.map(
-        Fd.callAsync("session.retrieveFile", subject, (kernel) => kernel.ioctlAsync(fd, ioctl.RETRIEVE_FD, argument)),
-        () => ioctl.returnedFd(argument)
-      )
-    })
-  )
-
 const learnFrom = (
-  { session, fd, known }: Unfinished,
+  held: Unfinished,
   files: PreservedFiles,
   like: { readonly kind: string; readonly size: number }
 ): Effect.Effect<void, LiveUpdateError | Manifest.ManifestInvalid, Scope.Scope> =>
   Effect.gen(function* () {
     const kernel = yield* Kernel
+    const { session, known } = held
     const token = Token.manifest
-    const memfd = yield* retrieve(fd, { session, token, kind: "memfd" })
+    const memfd = yield* retrieveFile(held, { session, token, kind: "memfd" })
     const manifest = yield* Manifest.read(Schema.Unknown, {
       kind: "memfd",
       custody: "managed",
@@ -65,13 +55,10 @@ const learnFrom = (
       if (known.has(file.token) || file.kind !== like.kind) continue
       if (file.size !== undefined && file.size !== like.size) continue
       const subject = { session, token: file.token, file: file.name, kind: file.kind }
-      const again = yield* retrieve(fd, subject)
+      const again = yield* retrieveFile(held, subject, file.size)
       const status = yield* Fd.status("session.retrieveFile", subject, again)
       const handle = { kind: file.kind, custody: "managed", fd: again } as const
-      if (files.find(kernel, handle, status) === undefined) {
-        const holder = { session, token: file.token, file: file.name }
-        files.add(kernel, handle, status, { direction: "incoming", holder })
-      }
+      files.enterManaged(kernel, handle, status, { session, token: file.token, file: file.name })
       known.add(file.token)
     }
   })

@@ -24,6 +24,8 @@ export interface PreservedFiles {
   readonly find: (kernel: SystemCalls, file: Handle, status: FileStatus) => Entry | undefined
   /** 0, or the errno, negated, for which the file can't be remembered. */
   readonly add: (kernel: SystemCalls, file: Handle, status: FileStatus, entry: Entry) => number
+  /** A file that an incoming session manages, unless it is known already: asking for a token again gives the same file. */
+  readonly enterManaged: (kernel: SystemCalls, file: Handle, status: FileStatus, holder: Holder) => void
   /** When the preserve failed after all. */
   readonly remove: (kernel: SystemCalls, file: Handle, status: FileStatus) => void
   readonly forget: (kernel: SystemCalls, session: string, direction: Entry["direction"]) => void
@@ -46,16 +48,23 @@ export const make = (): PreservedFiles => {
     kernel.close(entry.fd)
   }
 
+  const find: PreservedFiles["find"] = (kernel, file, status) =>
+    file.kind === "memfd" ? inodes.get(inode(status)) : findOpen(kernel, file.fd)
+  const add: PreservedFiles["add"] = (kernel, file, status, entry) => {
+    if (file.kind === "memfd") {
+      inodes.set(inode(status), entry)
+      return 0
+    }
+    const fd = kernel.dup(file.fd)
+    if (fd >= 0) openFiles.add({ ...entry, fd })
+    return Math.min(fd, 0)
+  }
+
   return {
-    find: (kernel, file, status) => (file.kind === "memfd" ? inodes.get(inode(status)) : findOpen(kernel, file.fd)),
-    add: (kernel, file, status, entry) => {
-      if (file.kind === "memfd") {
-        inodes.set(inode(status), entry)
-        return 0
-      }
-      const fd = kernel.dup(file.fd)
-      if (fd >= 0) openFiles.add({ ...entry, fd })
-      return Math.min(fd, 0)
+    find,
+    add,
+    enterManaged: (kernel, file, status, holder) => {
+      if (find(kernel, file, status) === undefined) add(kernel, file, status, { direction: "incoming", holder })
     },
     remove: (kernel, file, status) => {
       if (file.kind === "memfd") {

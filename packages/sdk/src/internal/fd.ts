@@ -43,6 +43,16 @@ export const ask = <A>(
     return typeof answer === "number" ? Effect.fail(fromErrno(operation, answer, subject)) : Effect.succeed(answer)
   })
 
+const withArgument = <F extends Fields>(
+  request: Request<F>,
+  given: Given<F>,
+  send: (argument: Buffer) => Effect.Effect<number, LiveUpdateError>
+): Effect.Effect<Values<F>, LiveUpdateError> =>
+  Effect.suspend(() => {
+    const argument = request.encode(given)
+    return Effect.map(send(argument), () => request.decode(argument))
+  })
+
 /** An ioctl with a struct: what the kernel made of it. */
 export const request = <F extends Fields>(
   operation: Operation,
@@ -51,13 +61,9 @@ export const request = <F extends Fields>(
   request: Request<F>,
   given: Given<F>
 ): Effect.Effect<Values<F>, LiveUpdateError> =>
-  Effect.suspend(() => {
-    const argument = request.encode(given)
-    return Effect.map(
-      call(operation, subject, (kernel) => kernel.ioctl(fd, request.number, argument)),
-      () => request.decode(argument)
-    )
-  })
+  withArgument(request, given, (argument) =>
+    call(operation, subject, (kernel) => kernel.ioctl(fd, request.number, argument))
+  )
 
 /** The same on libuv's pool, for requests whose cost grows with the memory that they are about. */
 export const requestAsync = <F extends Fields>(
@@ -67,13 +73,9 @@ export const requestAsync = <F extends Fields>(
   request: Request<F>,
   given: Given<F>
 ): Effect.Effect<Values<F>, LiveUpdateError> =>
-  Effect.suspend(() => {
-    const argument = request.encode(given)
-    return Effect.map(
-      callAsync(operation, subject, (kernel) => kernel.ioctlAsync(fd, request.number, argument)),
-      () => request.decode(argument)
-    )
-  })
+  withArgument(request, given, (argument) =>
+    callAsync(operation, subject, (kernel) => kernel.ioctlAsync(fd, request.number, argument))
+  )
 
 /** What the file behind a descriptor is called: its path, or `anon_inode:kvm-vm` and the like. */
 export const linkOf = (subject: Subject, fd: number): Effect.Effect<string, LiveUpdateError> =>
