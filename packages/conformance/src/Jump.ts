@@ -1,4 +1,5 @@
-import { O_RDONLY, type SystemCalls } from "../../sdk/src/internal/Kernel.ts"
+import type { SystemCalls } from "../../sdk/src/internal/Kernel.ts"
+import { O_RDONLY } from "../../sdk/src/internal/uapi.ts"
 
 // include/uapi/linux/kexec.h, include/uapi/linux/reboot.h
 const KEXEC_FILE_NO_INITRAMFS = 0x4

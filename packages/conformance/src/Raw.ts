@@ -4,7 +4,8 @@
  */
 import { errnoName } from "../../sdk/src/internal/errno.ts"
 import * as ioctl from "../../sdk/src/internal/ioctl.ts"
-import { O_RDWR, type SystemCalls } from "../../sdk/src/internal/Kernel.ts"
+import type { SystemCalls } from "../../sdk/src/internal/Kernel.ts"
+import { O_RDWR } from "../../sdk/src/internal/uapi.ts"
 
 // include/uapi/linux/memfd.h, include/uapi/linux/fcntl.h
 export const MFD_CLOEXEC = 0x1

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
-import * as Kernel from "./internal/Kernel.ts"
+import { LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./internal/uapi.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
@@ -43,6 +43,6 @@ const makeDirectory = (directory: string): Effect.Effect<void, LiveUpdateError> 
 export const acquire = (lockPath: string = path): Effect.Effect<void, LiveUpdateError, Scope.Scope> =>
   Effect.gen(function* () {
     yield* makeDirectory(Path.dirname(lockPath))
-    const fd = yield* Fd.openFile(lockPath, Kernel.O_RDWR | Kernel.O_CREAT, "host.lock")
-    yield* Fd.call("host.lock", { path: lockPath }, (kernel) => kernel.flock(fd, Kernel.LOCK_EX | Kernel.LOCK_NB))
+    const fd = yield* Fd.openFile(lockPath, O_RDWR | O_CREAT, "host.lock")
+    yield* Fd.call("host.lock", { path: lockPath }, (kernel) => kernel.flock(fd, LOCK_EX | LOCK_NB))
   }).pipe(Effect.withSpan("HostLock.acquire"))

@@ -9,7 +9,8 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
-import { Kernel, O_RDONLY, type SystemCalls } from "./internal/Kernel.ts"
+import { Kernel, type SystemCalls } from "./internal/Kernel.ts"
+import { KEXEC_FILE_NO_INITRAMFS, KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_RDONLY } from "./internal/uapi.ts"
 import { FreezeFailed, type LiveUpdateError } from "./LiveUpdateError.ts"
 import { SimulatedHost } from "./SimulatedHost.ts"
 
@@ -75,11 +76,6 @@ export const load = (options: LoadOptions) => Effect.flatMap(Kexec, (_) => _.loa
  * @category operations
  */
 export const jump: Effect.Effect<never, LiveUpdateError, Kexec> = Effect.flatMap(Kexec, (_) => _.jump)
-
-// include/uapi/linux/kexec.h, include/uapi/linux/reboot.h
-const KEXEC_FILE_UNLOAD = 0x1
-const KEXEC_FILE_NO_INITRAMFS = 0x4
-const LINUX_REBOOT_CMD_KEXEC = 0x45584543
 
 const loadImage = (options: LoadOptions): Effect.Effect<void, LiveUpdateError> =>
   Effect.scoped(

@@ -14,8 +14,8 @@ import type * as Scope from "effect/Scope"
 import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
 import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
-import { O_RDWR } from "./internal/Kernel.ts"
 import * as Refusal from "./internal/refusal.ts"
+import { O_RDWR } from "./internal/uapi.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**

@@ -13,6 +13,7 @@ import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
 import * as Rules from "./internal/memfd.ts"
 import { span } from "./internal/span.ts"
+import { F_ADD_SEALS, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC } from "./internal/uapi.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
@@ -43,11 +44,7 @@ export const Memfd: Retrievable<Managed> = {
   manage: (origin) => ({ kind: "memfd", custody: "managed", ...origin })
 }
 
-// include/uapi/linux/memfd.h, include/uapi/linux/fcntl.h, include/uapi/asm-generic/mman-common.h
-const MFD_CLOEXEC = 0x1
-const MFD_ALLOW_SEALING = 0x2
-const MFD_EXEC = 0x10
-const F_ADD_SEALS = 1033
+// include/uapi/asm-generic/mman-common.h
 const MADV_HUGEPAGE = 14
 const MADV_POPULATE_WRITE = 23
 

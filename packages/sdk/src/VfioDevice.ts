@@ -21,8 +21,9 @@ import type * as Iommufd from "./Iommufd.ts"
 import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
-import { Kernel, O_RDWR } from "./internal/Kernel.ts"
+import { Kernel } from "./internal/Kernel.ts"
 import * as Refusal from "./internal/refusal.ts"
+import { O_RDWR } from "./internal/uapi.ts"
 import { DriverMissing, type LiveUpdateError, NotFound } from "./LiveUpdateError.ts"
 
 /**

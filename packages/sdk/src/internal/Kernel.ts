@@ -19,6 +19,9 @@ export interface FileStatus {
   readonly allocated: number
 }
 
+/** What two descriptors of one memfd have in common: it can't be reused as long as one is open. */
+export const inodeOf = ({ dev, ino }: FileStatus): string => `${dev}:${ino}`
+
 export interface SystemCalls {
   /** With O_CLOEXEC; mode 0600 when it creates. */
   readonly openFile: (path: string, flags: number) => number
@@ -68,10 +71,3 @@ export interface SystemCalls {
 export class Kernel extends Context.Reference<Kernel>()("@liveupdate/sdk/internal/Kernel", {
   defaultValue: (): SystemCalls => libc.systemCalls
 }) {}
-
-// include/uapi/asm-generic/fcntl.h
-export const O_RDONLY = 0
-export const O_RDWR = 0o2
-export const O_CREAT = 0o100
-export const LOCK_EX = 2
-export const LOCK_NB = 4

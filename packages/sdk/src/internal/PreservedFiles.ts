@@ -1,6 +1,6 @@
 import type { Handle } from "../Handle.ts"
 import type { Holder } from "../LiveUpdateError.ts"
-import type { FileStatus, SystemCalls } from "./Kernel.ts"
+import { type FileStatus, inodeOf, type SystemCalls } from "./Kernel.ts"
 
 /** A file that this process has preserved, or retrieved from a session that isn't finished. */
 export interface Entry {
@@ -33,8 +33,6 @@ export interface PreservedFiles {
   readonly end: (kernel: SystemCalls) => void
 }
 
-const inode = (status: FileStatus): string => `${status.dev}:${status.ino}`
-
 export const make = (): PreservedFiles => {
   const inodes = new Map<string, Entry>()
   const openFiles = new Set<OpenFile>()
@@ -49,10 +47,10 @@ export const make = (): PreservedFiles => {
   }
 
   const find: PreservedFiles["find"] = (kernel, file, status) =>
-    file.kind === "memfd" ? inodes.get(inode(status)) : findOpen(kernel, file.fd)
+    file.kind === "memfd" ? inodes.get(inodeOf(status)) : findOpen(kernel, file.fd)
   const add: PreservedFiles["add"] = (kernel, file, status, entry) => {
     if (file.kind === "memfd") {
-      inodes.set(inode(status), entry)
+      inodes.set(inodeOf(status), entry)
       return 0
     }
     const fd = kernel.dup(file.fd)
@@ -68,7 +66,7 @@ export const make = (): PreservedFiles => {
     },
     remove: (kernel, file, status) => {
       if (file.kind === "memfd") {
-        inodes.delete(inode(status))
+        inodes.delete(inodeOf(status))
         return
       }
       const entry = findOpen(kernel, file.fd)

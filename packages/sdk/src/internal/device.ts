@@ -3,7 +3,8 @@ import { InvalidSessionName, type LiveUpdateError } from "../LiveUpdateError.ts"
 import { fromErrno } from "./errnoTable.ts"
 import * as Fd from "./fd.ts"
 import * as ioctl from "./ioctl.ts"
-import { Kernel, O_RDWR, type SystemCalls } from "./Kernel.ts"
+import { Kernel, type SystemCalls } from "./Kernel.ts"
+import { O_RDWR } from "./uapi.ts"
 
 export const path = "/dev/liveupdate"
 

@@ -9,6 +9,7 @@ import * as Fs from "node:fs"
 import { isMainThread } from "node:worker_threads"
 import { DataType, load, open } from "ffi-rs"
 import type { FileStatus, SystemCalls } from "./Kernel.ts"
+import { F_DUPFD_CLOEXEC, O_CLOEXEC } from "./uapi.ts"
 
 const library = "liveupdate-libc"
 
@@ -201,10 +202,8 @@ const SYS_kcmp = process.arch === "arm64" ? 272 : 312
 const SYS_pidfd_open = 434
 const SYS_pidfd_getfd = 438
 
-// include/uapi/linux/fcntl.h, include/uapi/linux/kcmp.h, include/uapi/asm-generic/fcntl.h
-const F_DUPFD_CLOEXEC = 1030
+// include/uapi/linux/kcmp.h
 const KCMP_FILE = 0
-const O_CLOEXEC = 0o2000000
 
 const isErrno = (error: unknown): error is { readonly errno: number } =>
   typeof error === "object" && error !== null && "errno" in error && typeof error.errno === "number"

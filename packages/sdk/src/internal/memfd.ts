@@ -4,11 +4,7 @@ import type { Seal } from "../Memfd.ts"
 import * as Fd from "./fd.ts"
 import type { FileStatus } from "./Kernel.ts"
 import * as Refusal from "./refusal.ts"
-
-// include/uapi/linux/fcntl.h, include/uapi/linux/magic.h
-const F_GET_SEALS = 1034
-const TMPFS_MAGIC = 0x01021994
-const HUGETLBFS_MAGIC = 0x958458f6
+import { F_GET_SEALS, HUGETLBFS_MAGIC, TMPFS_MAGIC } from "./uapi.ts"
 
 /** include/uapi/linux/fcntl.h; the memfd handler knows all of these (MEMFD_LUO_ALL_SEALS in include/linux/kho/abi/memfd.h). */
 export const seals: Readonly<Record<Seal, number>> = {

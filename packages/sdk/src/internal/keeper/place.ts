@@ -2,6 +2,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { systemCalls } from "../libc.ts"
+import { LOCK_EX, LOCK_NB } from "../uapi.ts"
 
 export const socketPath = (directory: string) => Path.join(directory, "socket")
 
@@ -10,10 +11,6 @@ export const pidPath = (directory: string) => Path.join(directory, "pid")
 
 /** What a keeper said when it ended badly. */
 export const logPath = (directory: string) => Path.join(directory, "log")
-
-// include/uapi/asm-generic/fcntl.h; not from Kernel.ts, which would bring Effect into the keeper.
-const LOCK_EX = 2
-const LOCK_NB = 4
 
 /**
  * Whoever has the lock decides who listens at the socket: the clients, when they connect or start a keeper, and the keeper when it wants to end.

@@ -1,10 +1,8 @@
 import { EBADF, EINVAL, ENOEXEC } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
+import { KEXEC_FILE_NO_INITRAMFS, KEXEC_FILE_ON_CRASH, KEXEC_FILE_UNLOAD } from "../uapi.ts"
 
 // include/uapi/linux/kexec.h
-const KEXEC_FILE_UNLOAD = 0x1
-const KEXEC_FILE_ON_CRASH = 0x2
-const KEXEC_FILE_NO_INITRAMFS = 0x4
 const KEXEC_FILE_FLAGS = 0x3f
 
 // Documentation/arch/x86/boot.rst, Documentation/arch/arm64/booting.rst

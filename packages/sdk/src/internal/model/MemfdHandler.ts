@@ -1,12 +1,11 @@
 import { EBUSY, EFBIG, ENOMEM, EOPNOTSUPP } from "../errno.ts"
-import { type FileStatus, O_RDONLY, type SystemCalls } from "../Kernel.ts"
+import { type FileStatus, inodeOf, type SystemCalls } from "../Kernel.ts"
+import { F_GET_SEALS, O_RDONLY, TMPFS_MAGIC } from "../uapi.ts"
 import type { FileHandler } from "./FileHandler.ts"
 import * as MemoryCopy from "./MemoryCopy.ts"
 import type { Specials } from "./Specials.ts"
 
-// include/uapi/linux/fcntl.h, include/uapi/linux/magic.h
-const F_GET_SEALS = 1034
-const TMPFS_MAGIC = 0x01021994
+// include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h
 const F_GETFL = 3
 const O_ACCMODE = 3
 const F_SEAL_SEAL = 0x1
@@ -21,8 +20,6 @@ const PAGE = 4096
 /** `memfd_luo_preserve` counts pages in 32 bits; `memfd_luo_preserve_folios` can't allocate more than INT_MAX bytes of pointers. */
 const PAGES_MAX = 2 ** 32 - 1
 const POINTERS_MAX = (2 ** 31 - 1) / 8
-
-const inode = ({ dev, ino }: FileStatus): string => `${dev}:${ino}`
 
 /** Shared memory without a name in a file system, and what a preserve forbids to do with it (`mm/memfd_luo.c`, `mm/shmem.c`). */
 export interface Memfds {
@@ -45,7 +42,7 @@ export const make = (real: SystemCalls, specials: Specials, filled: Set<string>)
   const comeBack = (fd: number, seals: number): number => {
     const copy = MemoryCopy.make(real, fd, (seals & F_SEAL_EXEC) === 0 ? seals : seals | EXEC_IMPLIES)
     const status = real.status(copy)
-    if (typeof status !== "number") filled.add(inode(status))
+    if (typeof status !== "number") filled.add(inodeOf(status))
     real.close(fd)
     return copy
   }
@@ -63,7 +60,7 @@ export const make = (real: SystemCalls, specials: Specials, filled: Set<string>)
     },
     identify: (fd) => {
       const status = real.status(fd)
-      return typeof status === "number" ? `closed:${fd}` : inode(status)
+      return typeof status === "number" ? `closed:${fd}` : inodeOf(status)
     },
     preserve: (fd) => {
       const status = real.status(fd)
@@ -74,10 +71,10 @@ export const make = (real: SystemCalls, specials: Specials, filled: Set<string>)
       const pages = Math.ceil(status.size / PAGE)
       if (pages > PAGES_MAX) return -EFBIG
       if (pages > POINTERS_MAX) return -ENOMEM
-      frozen.add(inode(status))
-      filled.add(inode(status))
+      frozen.add(inodeOf(status))
+      filled.add(inodeOf(status))
       return {
-        unpreserve: () => void frozen.delete(inode(status)),
+        unpreserve: () => void frozen.delete(inodeOf(status)),
         handOver: () => ({
           retrieve: () => comeBack(fd, seals),
           finish: (retrieved) => {
@@ -90,12 +87,12 @@ export const make = (real: SystemCalls, specials: Specials, filled: Set<string>)
 
   return {
     handler,
-    isFrozen: (status) => frozen.has(inode(status)),
+    isFrozen: (status) => frozen.has(inodeOf(status)),
     allocated: (status) =>
-      filled.has(inode(status)) ? Math.max(status.allocated, Math.ceil(status.size / PAGE) * PAGE) : status.allocated,
+      filled.has(inodeOf(status)) ? Math.max(status.allocated, Math.ceil(status.size / PAGE) * PAGE) : status.allocated,
     refuseSeals: (fd, seals) => {
       const status = real.status(fd)
-      if (typeof status === "number" || !frozen.has(inode(status)) || status.size === 0) return 0
+      if (typeof status === "number" || !frozen.has(inodeOf(status)) || status.size === 0) return 0
       const present = sealsOf(fd)
       // What is refused before anybody waits, this machine's kernel refuses as well.
       const isRefused =

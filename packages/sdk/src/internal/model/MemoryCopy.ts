@@ -1,9 +1,7 @@
 import * as Fs from "node:fs"
 import type { SystemCalls } from "../Kernel.ts"
+import { F_ADD_SEALS, MFD_ALLOW_SEALING, MFD_CLOEXEC } from "../uapi.ts"
 
-const MFD_CLOEXEC = 0x1
-const MFD_ALLOW_SEALING = 0x2
-const F_ADD_SEALS = 1033
 const CHUNK = 1 << 20
 const zeros = Buffer.alloc(CHUNK)
 

@@ -1,5 +1,6 @@
 import { ENOENT } from "../errno.ts"
-import type { SystemCalls } from "../Kernel.ts"
+import { inodeOf, type SystemCalls } from "../Kernel.ts"
+import { MFD_CLOEXEC } from "../uapi.ts"
 
 /** An open file that only the model knows: the device, a session. */
 export interface Special {
@@ -31,14 +32,12 @@ export interface Specials {
   readonly closeAll: () => void
 }
 
-const MFD_CLOEXEC = 1
-
 export const make = (real: SystemCalls): Specials => {
   const files = new Map<string, OpenFile>()
 
   const keyOf = (fd: number): string | undefined => {
     const status = real.status(fd)
-    return typeof status === "number" ? undefined : `${status.dev}:${status.ino}`
+    return typeof status === "number" ? undefined : inodeOf(status)
   }
   const lookUp = (fd: number): OpenFile | undefined => {
     if (files.size === 0) return undefined

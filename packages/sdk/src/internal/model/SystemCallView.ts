@@ -1,6 +1,7 @@
 import { EBADF, ECANCELED, EINVAL, ENODEV, ENOTTY, EPERM } from "../errno.ts"
 import { CREATE_SESSION, RETRIEVE_FD, RETRIEVE_SESSION, returnedFd } from "../ioctl.ts"
 import type { FileStatus, SystemCalls } from "../Kernel.ts"
+import { F_ADD_SEALS, F_DUPFD_CLOEXEC, LINUX_REBOOT_CMD_KEXEC, MFD_CLOEXEC } from "../uapi.ts"
 import * as KernelImages from "./KernelImages.ts"
 import type { RunningKernel } from "./RunningKernel.ts"
 
@@ -12,15 +13,11 @@ export interface Program {
   readonly descriptors: Map<number, RunningKernel>
 }
 
-// include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h, include/uapi/linux/falloc.h, include/uapi/linux/magic.h
+// include/uapi/asm-generic/fcntl.h, include/uapi/linux/falloc.h, include/uapi/linux/magic.h
 const F_DUPFD = 0
-const F_DUPFD_CLOEXEC = 1030
-const F_ADD_SEALS = 1033
 const FALLOC_FL_KEEP_SIZE = 0x01
 const FALLOC_FL_PUNCH_HOLE = 0x02
 const ANON_INODE_FS_MAGIC = 0x09041934
-const LINUX_REBOOT_CMD_KEXEC = 0x45584543
-const MFD_CLOEXEC = 0x1
 /** The largest folio that shmem is asked for in one write: `mapping_max_folio_size` with CONFIG_TRANSPARENT_HUGEPAGE. */
 const FOLIO_MAX = 2 << 20
 

@@ -3,7 +3,7 @@ import * as Scope from "effect/Scope"
 import type { Kind, Owned } from "../../Handle.ts"
 import type { LiveUpdateError, Subject } from "../../LiveUpdateError.ts"
 import * as Fd from "../fd.ts"
-import { Kernel } from "../Kernel.ts"
+import { inodeOf, Kernel } from "../Kernel.ts"
 
 interface OpenFile {
   readonly kind: Kind
@@ -25,8 +25,7 @@ export const make: Effect.Effect<Identities, never, Scope.Scope> = Effect.map(Ef
     of: (subject, file) =>
       Effect.gen(function* () {
         if (file.kind === "memfd") {
-          const { dev, ino } = yield* Fd.status("session.preserve", subject, file.fd)
-          return `memfd ${dev}:${ino}`
+          return `memfd ${inodeOf(yield* Fd.status("session.preserve", subject, file.fd))}`
         }
         const kernel = yield* Kernel
         for (const known of openFiles) {
