@@ -1,6 +1,7 @@
 /**
  * What the guest of packages/qemu-host/guest/init.c has said on its console, which outlives the VMM that writes it.
  */
+import { assert } from "@effect/vitest"
 
 export interface GuestConsole {
   /** Guest kernel, hypervisor, pattern; one line, said once per boot of the guest. */
@@ -48,6 +49,12 @@ export const parse = (text: string): GuestConsole => {
 }
 
 export const lastTick = (console: GuestConsole): number => console.ticks.at(-1)?.number ?? 0
+
+/** The guest is still the one that was booted, and has missed no tick. */
+export const assertUnharmed = (console: GuestConsole): void => {
+  assert.strictEqual(console.introductions.length, 1)
+  assert.deepStrictEqual(gaps(console.ticks.map((tick) => tick.number)), [])
+}
 
 /** The places where a count doesn't go on with the next number: empty when none is missing and none comes twice. */
 export const gaps = (numbers: ReadonlyArray<number>): ReadonlyArray<string> =>

@@ -2,7 +2,7 @@
  * A QEMU host for one test file: started from what the CLI would start it from, driven from outside by the built CLI as an
  * operator does it, and ended with the file, however its tests end.
  */
-import { execFile, execFileSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -21,6 +21,7 @@ import * as Stream from "effect/Stream"
 
 import * as Hosts from "../../src/cli/Hosts.ts"
 import * as GuestConsole from "./GuestConsole.ts"
+import * as ProgramBundle from "./ProgramBundle.ts"
 
 /** What a command left; a signal's code is as a shell gives it. */
 export interface Said {
@@ -87,21 +88,14 @@ const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said>
 export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
   runHere(process.execPath, [builtAgent, ...args])
 
-const bundle = (name: string): Effect.Effect<Buffer> =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-program-"))),
-    (directory) =>
-      Effect.sync(() => {
-        const output = Path.join(directory, `${name}.mjs`)
-        execFileSync(process.execPath, [
-          fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url)),
-          fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url)),
-          output
-        ])
-        return Fs.readFileSync(output)
-      }),
-    (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
-  )
+/** What a VM's spec says of the demo's guest, on KVM. */
+export const demoGuest = {
+  accelerator: "kvm",
+  // QEMU 7.2 outside emulates no processor that it could give to a guest as `host`.
+  cpu: "qemu64",
+  kernel: "/var/lib/liveupdate-demo/vmlinux",
+  initrd: "/var/lib/liveupdate-demo/guest.cpio"
+} as const
 
 const make = (label: string, options: Options) =>
   Effect.gen(function* () {
@@ -186,9 +180,8 @@ const make = (label: string, options: Options) =>
       during,
       program: (program, ...args) =>
         Effect.gen(function* () {
-          // Beside the agent, where ffi-rs finds its native part.
-          const path = `/opt/liveupdate/${program}.mjs`
-          yield* write(path, yield* bundle(program))
+          const path = ProgramBundle.inside(program)
+          yield* write(path, yield* ProgramBundle.make(new URL(`programs/${program}.ts`, import.meta.url)))
           return yield* inside("/usr/local/bin/node", path, ...args)
         }),
       write,

@@ -17,11 +17,7 @@ const vm = "web-1"
 const spec = {
   id: vm,
   memory: "192M",
-  accelerator: "kvm",
-  // QEMU 7.2 outside emulates no processor that it could give to a guest as `host`.
-  cpu: "qemu64",
-  kernel: "/var/lib/liveupdate-demo/vmlinux",
-  initrd: "/var/lib/liveupdate-demo/guest.cpio",
+  ...TestHost.demoGuest,
   cmdline: "console=ttyS0 quiet pattern=64M",
   disks: Object.values(disks).map((path) => ({ path, format: "raw" }))
 }
@@ -133,9 +129,8 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
       Effect.gen(function* () {
         const host = yield* TestHost.TestHost
         const seen = yield* host.waitForTick(vm)
-        assert.strictEqual(seen.introductions.length, 1)
+        GuestConsole.assertUnharmed(seen)
         assert.strictEqual(seen.ticks[0]?.number, 1)
-        assert.deepStrictEqual(GuestConsole.gaps(seen.ticks.map((tick) => tick.number)), [])
         assert.isAbove(GuestConsole.lastTick(seen), jumps[1]?.lastTickBefore ?? Number.NaN)
         const backwards = seen.ticks.filter((tick, index) => tick.up <= (seen.ticks[index - 1]?.up ?? -1))
         assert.deepStrictEqual(backwards, [])

@@ -1,9 +1,4 @@
 /** A QEMU host whose kernel is asked the same things as the model, by a program that runs inside. */
-import { execFileSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert } from "@effect/vitest"
 import * as Channel from "@liveupdate/qemu-host/Channel"
@@ -13,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Hosts from "../../../agent/src/cli/Hosts.ts"
+import * as ProgramBundle from "../../../agent/test/e2e/ProgramBundle.ts"
 
 export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e2e/ConformanceHost")<
   ConformanceHost,
@@ -26,22 +22,8 @@ export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e
   }
 >() {}
 
-// Beside the agent, where ffi-rs finds its native part.
-const program = "/opt/liveupdate/conformance.mjs"
+const program = ProgramBundle.inside("conformance")
 const node = "/usr/local/bin/node"
-
-const bundle = Effect.acquireUseRelease(
-  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-conformance-"))),
-  (directory) =>
-    Effect.sync(() => {
-      const file = Path.join(directory, "program.mjs")
-      const script = fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url))
-      const source = fileURLToPath(new URL("../../src/program.ts", import.meta.url))
-      execFileSync(process.execPath, [script, source, file])
-      return Fs.readFileSync(file)
-    }),
-  (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
-)
 
 const make = Effect.gen(function* () {
   const hosts = yield* QemuHost.QemuHost
@@ -52,7 +34,7 @@ const make = Effect.gen(function* () {
 
   const write = (path: string, content: string | Uint8Array) =>
     Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
-  yield* write(program, yield* bundle)
+  yield* write(program, yield* ProgramBundle.make(new URL("../../src/program.ts", import.meta.url)))
 
   /** systemd and the agent use the device at boot, too, and there is only one opener. */
   const booted = Effect.orDie(channel.run(address, ["systemctl", "is-system-running", "--wait"]))
