@@ -46,11 +46,15 @@ const capture = async (...args: ReadonlyArray<string>): Promise<string> => {
   return Buffer.concat(parts).toString("latin1")
 }
 
-const CONSOLE = `/var/lib/liveupdate/vms/${VM}/console.log`
+const STATE = `/var/lib/liveupdate/vms/${VM}`
+const CONSOLE = `${STATE}/console.log`
+
+/** The guest ticks five times a second; on a busy machine that is emulated twice over it may need this long for one. */
+const SILENCE_MS = 60_000
 
 /**
  * Follows the guest's console, from a byte of it on, until `enough` says so of what was read; fails when the host is lost
- * to the next kernel before.
+ * to the next kernel before, and when the guest says nothing for a minute.
  */
 const watch = (from: number, enough: (console: string) => boolean, show: (line: string) => boolean) => {
   const tail = ["tail", "-c", `+${from + 1}`, "-f", CONSOLE]
@@ -59,10 +63,18 @@ const watch = (from: number, enough: (console: string) => boolean, show: (line: 
   })
   const seen: Array<string> = []
   const reached = new Promise<string>((resolve, reject) => {
+    const silence = setTimeout(() => {
+      child.kill("SIGTERM")
+      reject(new Error(`the guest has said nothing for ${SILENCE_MS / 1000} s`))
+    }, SILENCE_MS).unref()
+    let there = false
     onLines(child, (line) => {
       seen.push(line)
       if (show(line)) say(`  guest │ ${line}`)
-      if (enough(seen.join("\n"))) resolve(seen.join("\n"))
+      there ||= enough(seen.join("\n"))
+      if (!there) return void silence.refresh()
+      clearTimeout(silence)
+      resolve(seen.join("\n"))
     })
     child.once("close", () => reject(new Error("the guest's console ended before what was expected of it")))
   })
@@ -87,6 +99,13 @@ const upgrade = async (kernel: string): Promise<ReadonlyArray<Event.Event>> => {
   const code = await ended(child)
   if (code !== 0) throw new Error(`agent ${args.join(" ")} ended with ${code}`)
   return events
+}
+
+/** What is known of a guest that did not come through, before the host goes and takes it along. */
+const tellWhatIsKnown = async (): Promise<void> => {
+  const script = `uname -r; for f in ${STATE}/qemu.log ${CONSOLE}; do echo "-- $f"; tail -n 30 "$f"; done; echo "-- dmesg"; dmesg | tail -n 30`
+  const text = await capture("host", "exec", "--name", HOST, "--", "sh", "-c", script)
+  process.stderr.write(`\ndemo: the guest did not come through. The host, its VMM and the guest said last:\n${text}\n`)
 }
 
 const consoleBytes = (events: ReadonlyArray<Event.Event>): number => {
@@ -135,7 +154,12 @@ const demo = async (): Promise<boolean> => {
     say(`  guest runs on       ${verdict.hypervisor}`)
     say(`  blackout            ${Math.round(blackout?.total ?? 0)} ms`)
     say(`  demo took           ${elapsed()}`)
-    return verdict.sound && line.from !== line.to
+    const sound = verdict.sound && line.from !== line.to
+    if (!sound) await tellWhatIsKnown()
+    return sound
+  } catch (error) {
+    await tellWhatIsKnown().catch(() => undefined)
+    throw error
   } finally {
     await run("host", "stop", HOST)
   }

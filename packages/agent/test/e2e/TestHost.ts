@@ -97,6 +97,16 @@ export const demoGuest = {
   initrd: "/var/lib/liveupdate-demo/guest.cpio"
 } as const
 
+/** For the one who reads why a guest stands still: the host's state and words, the VMM's, and the guest's last ones. */
+const whatIsKnown = `
+exec 2>&1
+echo "host: $(uname -r), boot $(cat /proc/sys/kernel/random/boot_id), up $(cut -d' ' -f1 /proc/uptime) s, load $(cut -d' ' -f1-3 /proc/loadavg)"
+ps -eo pid,ppid,stat,rss,etimes,args | grep -E 'PID|qemu|agent|keeper' | grep -v grep | cut -c-150
+agent vm list
+for log in "/var/lib/liveupdate/vms/$1"/*.log; do echo "-- $log"; tail -n 25 "$log"; done
+echo "-- dmesg"; dmesg | tail -n 40
+`
+
 const make = (label: string, options: Options) =>
   Effect.gen(function* () {
     const hosts = yield* QemuHost.QemuHost
@@ -160,7 +170,12 @@ const make = (label: string, options: Options) =>
           (seen) => new Error(`${vm}: ${what} never came; last tick ${GuestConsole.lastTick(seen)}`)
         ),
         Effect.retry(Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(600))),
-        Effect.orDie
+        // The host goes with the test file: what it knows is told now.
+        Effect.catchAll((error) =>
+          Effect.flatMap(inside("sh", "-c", whatIsKnown, "sh", vm), ({ stdout }) =>
+            Effect.die(new Error(`${error.message}\n${stdout}`))
+          )
+        )
       )
 
     return {
