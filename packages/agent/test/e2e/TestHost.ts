@@ -97,6 +97,8 @@ export const demoGuest = {
   initrd: "/var/lib/liveupdate-demo/guest.cpio"
 } as const
 
+const serialLog = (directory: string) => Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)
+
 /** For the one who reads why a guest stands still: the host's state and words, the VMM's, and the guest's last ones. */
 const whatIsKnown = `
 exec 2>&1
@@ -116,7 +118,7 @@ const make = (label: string, options: Options) =>
     const { address } = yield* hosts.start(name, { ...options, payload: yield* Hosts.payload }).pipe(
       Effect.tapErrorTag("HostNotReady", ({ directory }) =>
         // The log goes with the host.
-        Effect.sync(() => process.stderr.write(Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)))
+        Effect.sync(() => process.stderr.write(serialLog(directory)))
       )
     )
     const directory = yield* Effect.acquireRelease(
@@ -173,7 +175,7 @@ const make = (label: string, options: Options) =>
         // The host goes with the test file: what it knows is told now.
         Effect.catchAll((error) =>
           Effect.flatMap(inside("sh", "-c", whatIsKnown, "sh", vm), ({ stdout }) =>
-            Effect.die(new Error(`${error.message}\n${stdout}`))
+            Effect.die(new Error(`${error.message}\n${stdout}-- the host's console\n${serialLog(address.directory)}`))
           )
         )
       )

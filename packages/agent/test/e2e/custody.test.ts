@@ -62,7 +62,7 @@ const keepers = Effect.flatMap(TestHost.TestHost, (host) =>
 )
 
 layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minutes" })("custody", (it) => {
-  it.effect(`start: 22 sessions with memory in them go through a jump (seed ${seed})`, () =>
+  it.effect(`start: 23 sessions with memory in them go through a jump (seed ${seed})`, () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
       const before = yield* host.bootId
@@ -96,6 +96,28 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       assert.strictEqual(victim.code, 137, victim.stderr)
       const survivor = yield* program("survivor", "custody-unheld", "all-retrieved")
       assert.match(JSON.parse(survivor.stdout).error, /custody-unheld/)
+    })
+  )
+
+  it.effect("a managed file that another process has retrieved is known by its session's manifest", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const said = yield* host.inside(
+        "sh",
+        "-c",
+        `says=$(mktemp -u); mkfifo "$says"
+         node() { /usr/local/bin/node /opt/liveupdate/custody.mjs "$@"; }
+         node lend ${seed} >"$says" &
+         read -r pid fd <"$says"; rm "$says"
+         node claim ${seed} "$pid" "$fd"; code=$?
+         kill -KILL "$pid"; wait; exit $code`
+      )
+      assert.strictEqual(said.code, 0, said.stderr)
+      assert.deepStrictEqual(JSON.parse(said.stdout), {
+        tag: "ManagedUntilFinish",
+        holder: { session: "custody-described", token: "7", file: "ram" },
+        finished: "Right"
+      })
     })
   )
 

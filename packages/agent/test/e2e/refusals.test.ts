@@ -228,7 +228,15 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
         // A preserved file has the size that it had.
         resize: { tag: "MemoryFrozen", errno: "EPERM" },
         afterwards: "Right",
-        missing: { tag: "SessionNotFound", errno: "ENOENT" }
+        missing: { tag: "SessionNotFound", errno: "ENOENT" },
+        // One file of four is somebody else's, at each place in turn: the three that were free are free again.
+        sets: ["1", "2", "3", "4"].map((token) => ({
+          tag: "AlreadyPreserved",
+          session: "set",
+          token,
+          others: "Right",
+          afterwards: "Right"
+        }))
       })
       yield* countsOn
     })

@@ -6,6 +6,8 @@
 //   survivor SEED SESSION POINT     takes the session up, compares every byte, finishes it; prints one JSON object
 //   unheld SEED SESSION             a victim whose session nobody else holds
 //   hold SEED SESSION, release SEED SESSION
+//   lend SEED                       retrieves the described session's file, says "PID FD", and stays
+//   claim SEED PID FD               takes the session over, and preserves that file, which it knows by the manifest alone
 //   service SEED SESSION RESULT     a victim at its first start, a survivor at its second; the result goes to a file
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
@@ -15,18 +17,23 @@ import * as Keeper from "@liveupdate/sdk/Keeper"
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Memfd from "@liveupdate/sdk/Memfd"
+import * as Preservation from "@liveupdate/sdk/Preservation"
 import type { IncomingSession } from "@liveupdate/sdk/Session"
 import * as SystemdFdStore from "@liveupdate/sdk/SystemdFdStore"
 import * as Token from "@liveupdate/sdk/Token"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 
 const [mode = "", seedText = "", ...rest] = process.argv.slice(2)
 const seed = Number(seedText)
 
 const sessions = Array.from({ length: 20 }, (_, index) => `custody-${index}`)
 const others = ["custody-unheld", "custody:systemd ü"]
+/** One with a manifest, which says what its file is. */
+const described = "custody-described"
+const RAM = Token.make(7n)
 const tokens = [Token.make(1n), Token.make(2n)]
 
 const random = (from: number) => {
@@ -75,6 +82,9 @@ const preserve = (kernel: string) =>
           yield* session.preserve(memfd, token)
         }
       }
+      const ram = yield* Memfd.create({ name: described, size: 4096 })
+      const files = { ram: { file: ram, token: RAM } }
+      yield* Preservation.preserve({ session: described, files }, Schema.Null, null)
       yield* Kexec.load({ kernel, commandLine: Fs.readFileSync("/proc/cmdline", "utf8").trim() })
       execFileSync("sync")
       return yield* Kexec.jump
@@ -155,6 +165,34 @@ const holdOne = (name: string) =>
     })
   )
 
+const lend = Effect.scoped(
+  Effect.gen(function* () {
+    const session = yield* LiveUpdate.retrieve(described)
+    const { fd } = yield* session.retrieve(Memfd.Memfd, RAM)
+    Fs.writeSync(1, `${process.pid} ${fd}\n`)
+    return yield* Effect.never
+  })
+)
+
+const claim = (pid: number, fd: number) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const session = yield* LiveUpdate.retrieve(described)
+      const file = yield* Memfd.adopt({ pid, fd })
+      const preserve = Effect.scoped(
+        Effect.flatMap(LiveUpdate.create("claim"), (claimed) => claimed.preserve(file, Token.make(1n)))
+      )
+      const { _tag: tag, ...refused } = yield* Effect.orDieWith(
+        Effect.flip(preserve),
+        () => new Error("nobody refused it")
+      )
+      const holder = "holder" in refused ? refused.holder : undefined
+      yield* Preservation.restore(session, Schema.Null, { ram: Memfd.Memfd })
+      yield* session.finish
+      return { tag, holder, finished: (yield* Effect.either(preserve))._tag }
+    })
+  )
+
 const stored = () => execFileSync("systemctl", ["show", "-p", "NFileDescriptorStore", "--value", "custody-store"])
 
 const service = (name: string, result: string) =>
@@ -192,6 +230,10 @@ const run = (): Effect.Effect<
       return holdOne(one)
     case "release":
       return Effect.flatMap(Custody.Custody, (custody) => custody.release(one))
+    case "lend":
+      return lend
+    case "claim":
+      return claim(Number(one), Number(two))
     case "survivor":
       return survivor(one, two)
     default:
@@ -208,4 +250,7 @@ const answer = await Effect.runPromise(
     Layer.merge(LiveUpdate.layer.pipe(Layer.provideMerge(custody)), Kexec.layer)
   )
 )
-if (answer !== undefined) process.stdout.write(`${JSON.stringify(answer)}\n`)
+if (answer !== undefined)
+  process.stdout.write(
+    `${JSON.stringify(answer, (_key, part: unknown) => (typeof part === "bigint" ? part.toString() : part))}\n`
+  )
