@@ -12,9 +12,10 @@ export const make = (profile: Profile = "7.3") => Machine.make(libc.systemCalls,
 /** The whole suite on a model of its own, and sequences that are begun before its jump and continued after it. */
 export const findings = async (
   firsts: ReadonlyArray<Sequence> = [],
-  seconds: ReadonlyArray<Sequence> = []
+  seconds: ReadonlyArray<Sequence> = [],
+  profile?: Profile
 ): Promise<Suite.Findings & { readonly firsts: Random.Results; readonly seconds: Random.Results }> => {
-  const host = make()
+  const host = make(profile)
   const first = host.start()
   const scenarios = await Suite.runScenarios(first.calls)
   const before = await Suite.runBefore(first.calls)

@@ -9,6 +9,14 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Hosts from "../../../agent/src/cli/Hosts.ts"
 import * as ProgramBundle from "../../../agent/test/e2e/ProgramBundle.ts"
+import type { Profile } from "../../../sdk/src/SimulatedHost.ts"
+
+/** The kernel that is asked, and the model's profile that is held to it: `LIVEUPDATE_PROFILE`, the current kernel by default. */
+export const profile: Profile = (() => {
+  const wanted = process.env["LIVEUPDATE_PROFILE"] ?? "7.3"
+  if (wanted === "7.3" || wanted === "7.2") return wanted
+  throw new Error(`LIVEUPDATE_PROFILE=${wanted}: a host can be built with 7.3 or 7.2`)
+})()
 
 export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e2e/ConformanceHost")<
   ConformanceHost,
@@ -30,7 +38,7 @@ const make = Effect.gen(function* () {
   const channel = yield* Channel.Channel
   const name = `conformance-${process.pid}`
   yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-  const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload })
+  const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload, older: profile === "7.2" })
 
   const write = (path: string, content: string | Uint8Array) =>
     Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))

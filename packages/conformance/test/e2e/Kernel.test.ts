@@ -35,7 +35,7 @@ const ask = (sequences: ReadonlyArray<Sequence>) =>
     const host = yield* ConformanceHost.ConformanceHost
     yield* host.write(file, JSON.stringify(sequences))
     const kernel = asResults(yield* host.run("random", file))
-    const model = ModelHost.make()
+    const model = ModelHost.make(ConformanceHost.profile)
     const modelled = yield* Effect.promise(() => Random.run(model.start().calls, sequences))
     model.end()
     return { kernel, model: modelled }
@@ -73,6 +73,12 @@ layer(ConformanceHost.layer, { excludeTestServices: true, timeout: "60 minutes" 
   const seen: { kernel?: Findings; model?: Findings } = {}
   const operations = Seed.operations()
 
+  it.effect(`is a ${ConformanceHost.profile}`, () =>
+    Effect.flatMap(ConformanceHost.ConformanceHost, (host) =>
+      Effect.map(host.release, (release) => assert.match(release, new RegExp(`^${ConformanceHost.profile}\\.`)))
+    )
+  )
+
   it.effect(`gives the same results as the model to ${operations} random operations`, () =>
     Effect.gen(function* () {
       const sequences = Generate.sequences(seed, operations)
@@ -100,7 +106,7 @@ layer(ConformanceHost.layer, { excludeTestServices: true, timeout: "60 minutes" 
       const [after, kernelSeconds] = split(yield* host.run("after", file), handovers.length)
       seen.kernel = { scenarios, before: asFindings(before), after: asFindings(after) }
 
-      const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds))
+      const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds, ConformanceHost.profile))
       seen.model = model
       for (const [index, { before, after }] of crossings.entries()) {
         const say = (operations: Sequence, results: ReadonlyArray<string> | undefined) =>
