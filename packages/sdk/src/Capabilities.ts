@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as GuestMemfd from "./GuestMemfd.ts"
@@ -59,8 +60,8 @@ export interface Capabilities {
  */
 export interface ProbeOptions {
   /**
-   * A device to ask with. Without one VFIO stays unknown: with a handler in the kernel the question is a real preservation, which
-   * nobody wants for a device that is in use.
+   * A device to ask with, and with it what it requires: bound to an iommufd, as the handler says no to any other. Without one VFIO
+   * stays unknown: with a handler in the kernel the question is a real preservation, which nobody wants for a device that is in use.
    */
   readonly device?: VfioDevice
 }
@@ -77,6 +78,12 @@ const handlerBehind = (answer: number, kind: Kind): Answer => {
   if (answer >= 0 || [-EBUSY, -EINVAL, -EOPNOTSUPP].includes(answer)) return yes
   return answer === -ENOENT ? no : unknown(fromErrno("session.preserve", answer, { kind }).message)
 }
+
+/** Each after what it requires itself. */
+const requiredBy = (file: Owned): Effect.Effect<ReadonlyArray<Owned>> =>
+  Effect.flatMap(file.requires ?? Effect.succeed([]), (files) =>
+    Effect.map(Effect.forEach(files, requiredBy), (nested) => [...nested.flat(), ...files])
+  )
 
 /** What the kernel said to the same file, first and then again. */
 const guardBehind = (first: number, second: number): Answer => {
@@ -131,6 +138,15 @@ export const probe = Effect.fn("Capabilities.probe")(function* (
           Effect.map((answer) => handlerBehind(answer, kind)),
           Effect.catchAll((error) => Effect.succeed(unknown(error.message)))
         )
+      /** A device that its handler doesn't take as it is gets the same answer as one without a handler. */
+      const askDevice = (device: VfioDevice) =>
+        Effect.gen(function* () {
+          yield* Effect.flatMap(requiredBy(device), Effect.forEach(preserve))
+          const answer = handlerBehind(yield* preserve(device), "vfio")
+          if (answer.answer !== "no") return answer
+          const unfit = yield* Effect.flip(device.check ?? Effect.void).pipe(Effect.option)
+          return Option.match(unfit, { onNone: () => no, onSome: (error) => unknown(error.message) })
+        })
 
       const memfd = yield* scratchFiles.memfd
       const first = yield* preserve(memfd)
@@ -145,7 +161,7 @@ export const probe = Effect.fn("Capabilities.probe")(function* (
           vfio:
             options.device === undefined
               ? unknown("No device was given to ask with (ProbeOptions.device)")
-              : yield* ask("vfio", Effect.succeed(options.device)),
+              : yield* askDevice(options.device),
           kvm_vm: yield* ask("kvm_vm", scratchFiles.kvm_vm),
           guest_memfd: yield* ask("guest_memfd", scratchFiles.guest_memfd)
         }

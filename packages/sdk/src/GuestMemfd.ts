@@ -17,6 +17,7 @@ import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
 import { Kernel } from "./internal/Kernel.ts"
 import * as Refusal from "./internal/refusal.ts"
+import { GUEST_MEMFD_MAGIC } from "./internal/uapi.ts"
 import type * as KvmVm from "./KvmVm.ts"
 import { InvalidSize, type LiveUpdateError, Unsupported } from "./LiveUpdateError.ts"
 
@@ -51,8 +52,7 @@ const kind = { kind: "guest_memfd" } as const
 
 const PAGE = 4096
 
-// include/uapi/linux/magic.h, include/uapi/asm-generic/fcntl.h
-const GUEST_MEMFD_MAGIC = 0x474d454d
+// include/uapi/asm-generic/fcntl.h
 const F_SETFD = 2
 const FD_CLOEXEC = 1
 
@@ -104,6 +104,15 @@ export const create = Effect.fn("GuestMemfd.create")(function* (
   )
   return own(fd, vm)
 })
+
+/**
+ * The same memory as a handle that requires this VM: for one that came through a handover, whose descriptor doesn't tell. It has to
+ * be the VM that it belongs to, which came with it: the kernel looks for that one when it freezes the memory.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const withVm = (memory: GuestMemfd, vm: KvmVm.KvmVm): GuestMemfd => own(memory.fd, vm)
 
 /**
  * A duplicate of the descriptor that a VMM holds (`pidfd_getfd`, needs ptrace rights over it), and the VM that it belongs to.

@@ -126,6 +126,9 @@ export interface MapOptions {
 
 const kind = { kind: "iommufd" } as const
 
+/** How the link of one that came through a handover reads: the proposed handler makes it without a node. */
+const RETRIEVED = "anon_inode:iommufd"
+
 const own = (fd: number): Iommufd => {
   const iommufd: Iommufd = {
     ...kind,
@@ -348,7 +351,10 @@ export const check = Effect.fn("Iommufd.check")(function* (iommufd: Iommufd): Ef
   const link = yield* Fd.linkOf(kind, iommufd.fd)
   const unsealed = [...Mapped.through(iommufd)].some((one) => !one.sealed)
   yield* Refusal.unlessNone(
-    [...Refusal.when(link !== device, "wrong-kind"), ...Refusal.when(unsealed, "unsealed-mapping")],
+    [
+      ...Refusal.when(link !== device && link !== RETRIEVED, "wrong-kind"),
+      ...Refusal.when(unsealed, "unsealed-mapping")
+    ],
     kind
   )
 })

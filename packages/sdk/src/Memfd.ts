@@ -13,7 +13,14 @@ import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
 import * as Rules from "./internal/memfd.ts"
 import { span } from "./internal/span.ts"
-import { F_ADD_SEALS, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC } from "./internal/uapi.ts"
+import {
+  F_ADD_SEALS,
+  MADV_HUGEPAGE,
+  MADV_POPULATE_WRITE,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  MFD_EXEC
+} from "./internal/uapi.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 
 /**
@@ -43,10 +50,6 @@ export const Memfd: Retrievable<Managed> = {
   kind: "memfd",
   manage: (origin) => ({ kind: "memfd", custody: "managed", ...origin })
 }
-
-// include/uapi/asm-generic/mman-common.h
-const MADV_HUGEPAGE = 14
-const MADV_POPULATE_WRITE = 23
 
 /**
  * What a seal forbids from now on: adding seals, shrinking, growing, writing, new writable mappings, execution rights.

@@ -95,6 +95,9 @@ export interface Finished {
   /**
    * The same descriptor as a handle that this process decides about: it may be preserved again, resized, closed. It lives as
    * long as the scope that it was retrieved in. Fails with `NotOfThisSession`.
+   *
+   * A descriptor doesn't tell what its file requires: say it with `Iommufd.withMapped`, `VfioDevice.withIommufd`,
+   * `GuestMemfd.withVm` before it is preserved again.
    */
   readonly own: <K extends Kind>(handle: Managed<K>) => Effect.Effect<Owned<K>, NotOfThisSession>
 }

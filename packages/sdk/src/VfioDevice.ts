@@ -86,6 +86,9 @@ const kind = { kind: "vfio" } as const
 const PCI = "/sys/bus/pci/devices"
 const DEVICES = "/dev/vfio/devices"
 
+/** How the link of one that came through a handover reads: the proposed handler opens it without its node. */
+const RETRIEVED = "anon_inode:[vfio-device-liveupdate]"
+
 const baseName = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 
 /** `00:04.0` lies in domain 0000; anything else than an address would lead somewhere else in sysfs. */
@@ -130,6 +133,18 @@ export const open = Effect.fn("VfioDevice.open")(function* (
 })
 
 /**
+ * The same device as a handle that requires this iommufd: for one that came through a handover and was bound to it since. What `bind`
+ * answers for devices that this process owns requires its iommufd already.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const withIommufd = (device: VfioDevice, iommufd: Iommufd.Iommufd): VfioDevice => ({
+  ...own(device.fd),
+  requires: Effect.succeed([iommufd])
+})
+
+/**
  * A duplicate of the descriptor that a VMM holds (`pidfd_getfd`, needs ptrace rights over it), and the iommufd that the VMM has
  * bound it to. Fails with `NotFound`, `PermissionDenied`.
  *
@@ -153,7 +168,7 @@ export const adopt = Effect.fn("VfioDevice.adopt")(function* (options: {
  *
  * After a jump it has to be the iommufd that came with it: both managed.
  *
- * Fails with `DeviceInUse`, `BindRefused`, `NotIsolated`, `DeviceGone`.
+ * Fails with `DeviceInUse`, `BindRefused`, `NotIsolated`, `DeviceGone` (also when a jump that failed has reset it).
  *
  * @since 0.1.0
  * @category operations
@@ -196,6 +211,26 @@ export const attach = Effect.fn("VfioDevice.attach")(function* (
 })
 
 /**
+ * The device's address: by the name of its node, or where there is none by what its driver says in /proc/PID/fdinfo
+ * (`vfio_device_show_fdinfo` in `drivers/vfio/vfio_main.c`, Linux 6.18).
+ */
+const addressOf = Effect.fnUntraced(function* (
+  device: VfioDevice | Managed
+): Effect.fn.Return<string, LiveUpdateError> {
+  const link = yield* Fd.linkOf(kind, device.fd)
+  if (link === RETRIEVED) {
+    const path = `/proc/self/fdinfo/${device.fd}`
+    const text = yield* Fd.ask("file.inspect", { ...kind, path }, (kernel) => kernel.readFile(path))
+    const found = /^vfio-device-syspath:\s*(\S+)$/m.exec(text)?.[1]
+    return found === undefined
+      ? yield* new NotFound({ ...kind, operation: "file.inspect", errno: "none", path })
+      : baseName(found)
+  }
+  const parent = `/sys/class/vfio-dev/${baseName(link)}/device`
+  return baseName(yield* Fd.ask("file.inspect", { ...kind, path: parent }, (kernel) => kernel.readLink(parent)))
+})
+
+/**
  * What sysfs says about the device. Fails with `NotFound` when the descriptor is no VFIO device, or the device is gone.
  *
  * @since 0.1.0
@@ -204,11 +239,7 @@ export const attach = Effect.fn("VfioDevice.attach")(function* (
 export const facts = Effect.fn("VfioDevice.facts")(function* (
   device: VfioDevice | Managed
 ): Effect.fn.Return<Facts, LiveUpdateError> {
-  const name = baseName(yield* Fd.linkOf(kind, device.fd))
-  const parent = `/sys/class/vfio-dev/${name}/device`
-  const address = baseName(
-    yield* Fd.ask("file.inspect", { ...kind, path: parent }, (kernel) => kernel.readLink(parent))
-  )
+  const address = yield* addressOf(device)
   const path = `${PCI}/${address}`
   const link = (name: string) =>
     Fd.ask("file.inspect", { ...kind, path: `${path}/${name}` }, (kernel) => kernel.readLink(`${path}/${name}`)).pipe(
@@ -248,7 +279,7 @@ export const check = Effect.fn("VfioDevice.check")(function* (
   device: VfioDevice
 ): Effect.fn.Return<void, LiveUpdateError> {
   const link = yield* Fd.linkOf(kind, device.fd)
-  if (!link.startsWith(`${DEVICES}/vfio`)) return yield* Refusal.unlessNone(["wrong-kind"], kind)
+  if (!link.startsWith(`${DEVICES}/vfio`) && link !== RETRIEVED) return yield* Refusal.unlessNone(["wrong-kind"], kind)
   const { driver, powerState, virtualFunction } = yield* facts(device)
   const bound = yield* isBound(device)
   yield* Refusal.unlessNone(

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Capabilities from "../src/Capabilities.ts"
+import type { Owned } from "../src/Handle.ts"
 import { EBUSY, EINVAL, EMFILE, ENOENT, ENOMEM, EOPNOTSUPP } from "../src/internal/errno.ts"
 import * as ioctl from "../src/internal/ioctl.ts"
 import * as VfioDevice from "../src/VfioDevice.ts"
@@ -74,6 +75,32 @@ describe("Capabilities", () => {
         kvm_vm: "yes",
         guest_memfd: "yes"
       })
+    })
+  )
+
+  it.scoped("asks a device after what it requires, and doesn't take its own unfitness for the kernel's", () =>
+    Effect.gen(function* () {
+      const preserve = [{}, -EBUSY, -ENOENT, {}, {}, -ENOENT]
+      const fake = kernel({ LIVEUPDATE_SESSION_PRESERVE_FD: preserve })
+      const required = (fd: number, requires: ReadonlyArray<Owned> = []): Owned => ({
+        kind: "iommufd",
+        custody: "owned",
+        fd,
+        requires: Effect.succeed(requires)
+      })
+      const device = { ...required(7, [required(8, [required(9)])]), kind: "vfio" } as const
+      const { vfio } = (yield* fake.run(Capabilities.probe({ device }))).preserves
+      const asked = fake.seen.filter(({ macro }) => macro === "LIVEUPDATE_SESSION_PRESERVE_FD")
+      assert.deepStrictEqual(
+        asked.slice(3, 6).map(({ values }) => values["fd"]),
+        [9, 8, 7]
+      )
+      assert.deepStrictEqual(vfio, no)
+      // No VFIO device at all, which its module's check says.
+      const unfit = { ...device, check: VfioDevice.check(device) }
+      const other = kernel({ LIVEUPDATE_SESSION_PRESERVE_FD: preserve })
+      const answer = (yield* other.run(Capabilities.probe({ device: unfit }))).preserves.vfio
+      assert.strictEqual(answer.answer, "unknown")
     })
   )
 

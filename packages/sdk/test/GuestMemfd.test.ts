@@ -61,6 +61,12 @@ describe("KvmVm and GuestMemfd", () => {
           assert.deepStrictEqual(fake.closeOnExec, [[memory.fd, 1]])
           assert.deepStrictEqual(yield* memory.requires ?? Effect.succeed([]), [vm])
           yield* GuestMemfd.check(memory)
+
+          // As `Finished.own` gives it.
+          const bare = { kind: "guest_memfd", custody: "owned", fd: memory.fd } as const
+          const told = GuestMemfd.withVm(bare, vm)
+          assert.deepStrictEqual(yield* told.requires ?? Effect.succeed([]), [vm])
+          yield* told.check ?? Effect.die("no check")
         })
       )
     })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Iommufd from "../src/Iommufd.ts"
-import { EBUSY, EINVAL, ENODEV, EPERM } from "../src/internal/errno.ts"
+import { EBUSY, EINVAL, EIO, ENODEV, ENOENT, EPERM } from "../src/internal/errno.ts"
 import * as Token from "../src/Token.ts"
 import * as VfioDevice from "../src/VfioDevice.ts"
 import * as FakeHardware from "./FakeHardware.ts"
@@ -61,6 +62,9 @@ describe("VfioDevice", () => {
       assert.strictEqual((yield* without({ devices: [] }, address))._tag, "DriverMissing")
       const gone = { overrides: { openFile: () => -ENODEV } }
       assert.strictEqual((yield* without(gone, address))._tag, "DeviceGone")
+      // It came through a handover, and only its session opens it.
+      const incoming = { overrides: { openFile: () => -EBUSY } }
+      assert.strictEqual((yield* without(incoming, address))._tag, "DeviceInUse")
     })
   )
 
@@ -106,7 +110,8 @@ describe("VfioDevice", () => {
     [EBUSY, "DeviceInUse"],
     [EINVAL, "BindRefused"],
     [EPERM, "NotIsolated"],
-    [ENODEV, "DeviceGone"]
+    [ENODEV, "DeviceGone"],
+    [EIO, "DeviceGone"]
   ] as const)
     it.scoped(`a binding that the kernel refuses with errno ${errno} is ${tag}`, () =>
       machine({ requests: { VFIO_DEVICE_BIND_IOMMUFD: -errno } }).run(
@@ -157,6 +162,33 @@ describe("VfioDevice", () => {
       const bound = yield* fake.run(VfioDevice.bind(device, iommufd))
       assert.strictEqual(bound.custody, "managed")
       assert.strictEqual(bound.iommufd, iommufd)
+    })
+  )
+
+  it.effect("that came through a handover has no node: its driver tells what it is, where it does", () =>
+    Effect.gen(function* () {
+      let information = "pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:01.0/0000:00:04.0\n"
+      const fake = machine({
+        overrides: {
+          readFile: (path) =>
+            path.startsWith("/proc/self/fdinfo/") ? information : path === `${pci}/power_state` ? "D0\n" : -ENOENT
+        }
+      })
+      const fd = fake.give("anon_inode:[vfio-device-liveupdate]")
+      const iommufd: Iommufd.Iommufd = { kind: "iommufd", custody: "owned", fd: fake.give("anon_inode:iommufd") }
+      const device = VfioDevice.withIommufd({ kind: "vfio", custody: "owned", fd }, iommufd)
+      assert.deepStrictEqual(yield* device.requires ?? Effect.succeed([]), [iommufd])
+      yield* fake.run(Iommufd.check(iommufd))
+      yield* fake.run(device.check ?? Effect.die("no check"))
+      assert.deepStrictEqual(yield* fake.run(VfioDevice.facts(device)), {
+        address,
+        driver: Option.some("vfio-pci"),
+        virtualFunction: false,
+        powerState: "D0"
+      })
+      information = "pos:\t0\n"
+      const unknown = yield* Effect.flip(fake.run(VfioDevice.facts(device)))
+      assert.deepInclude(unknown, { _tag: "NotFound", path: `/proc/self/fdinfo/${fd}` })
     })
   )
 })

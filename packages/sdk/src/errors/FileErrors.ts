@@ -113,8 +113,9 @@ export class TokenNotFound extends Schema.TaggedError<TokenNotFound>()("TokenNot
 const broughtBy: Readonly<Record<string, string>> = {
   memfd:
     "CONFIG_LIVEUPDATE_MEMFD (mm/memfd_luo.c, in mainline since 6.19) preserves memfds that aren't hugetlb and have no name in a file system",
-  vfio: "It takes the proposed vfio-pci handler (vfio-pci-v1), which mainline 7.3 doesn't have",
-  iommufd: "It takes the proposed iommufd handler (iommufd-v1), which mainline 7.3 doesn't have",
+  vfio: "It takes the proposed vfio-pci handler (vfio-pci-v1), which mainline 7.3 doesn't have; a kernel that has it says so of a device that isn't bound, is no whole device of vfio-pci, or whose iommufd is not in the same session",
+  iommufd:
+    "It takes the proposed iommufd handler (iommufd-v1), which mainline 7.3 doesn't have; a kernel that has it says so when mapped memory is not in the same session",
   guest_memfd: "It takes the proposed guest_memfd handler (guest_memfd_luo_v1), which mainline 7.3 doesn't have",
   kvm_vm: "It takes the proposed KVM handlers (kvm_vm_luo_v1, kvm_vcpu_luo_v1), which mainline 7.3 doesn't have"
 }
@@ -122,6 +123,9 @@ const broughtBy: Readonly<Record<string, string>> = {
 /**
  * This kernel has no handler that could preserve this kind of file (no `can_preserve` said yes in `luo_preserve_file`,
  * `kernel/liveupdate/luo_file.c`); the message names the kernel work that brings it.
+ *
+ * The handlers that are proposed answer ENOENT as well: to files that are not as they take them, and to those that need another
+ * file of the same session (`liveupdate_get_token_outgoing`). `check` and `Preservation` find both before the kernel is asked.
  *
  * @since 0.1.0
  * @category errors

@@ -31,7 +31,8 @@ export class DriverMissing extends Schema.TaggedError<DriverMissing>()("DriverMi
 /**
  * Somebody else has the device (EBUSY): its group is open through `/dev/vfio/GROUP` (`vfio_device_block_group` in
  * `drivers/vfio/group.c`), another iommufd or driver owns the DMA of its IOMMU group (`iommu_device_claim_dma_owner`), or another
- * hypervisor the processor's virtualization (`kvm_enable_virtualization`).
+ * hypervisor the processor's virtualization (`kvm_enable_virtualization`). With the proposed handler also: it is preserved, and can't
+ * be attached to anything else, or it came through a handover and only its session opens it.
  *
  * @since 0.1.0
  * @category errors
@@ -46,7 +47,8 @@ export class DeviceInUse extends Schema.TaggedError<DeviceInUse>()("DeviceInUse"
 }
 
 /**
- * The device has been taken away or its driver unbound (ENODEV), or it doesn't wake up (EIO).
+ * The device has been taken away or its driver unbound (ENODEV), or it doesn't wake up (EIO). With the proposed handler also: a jump
+ * has reset it and then failed (EIO); it works again when it is closed and opened anew.
  *
  * @since 0.1.0
  * @category errors

@@ -191,8 +191,9 @@ const meanings: Readonly<Record<E.Operation, Row>> = {
   // iommufd_object_remove (main.c)
   "iommufd.destroy": { ...object, [errno.EBUSY]: of(E.MappingsFrozen) },
   "vfio.find": named,
-  // vfio_device_fops_cdev_open (drivers/vfio/device_cdev.c)
-  "vfio.open": { ...driver, [errno.ENODEV]: of(E.DeviceGone) },
+  // vfio_device_fops_cdev_open (drivers/vfio/device_cdev.c); EBUSY: with the proposed handler, a device that came through a handover
+  // is opened by its session alone.
+  "vfio.open": { ...driver, [errno.ENODEV]: of(E.DeviceGone), [errno.EBUSY]: of(E.DeviceInUse) },
   "vfio.adopt": adopted,
   // vfio_df_ioctl_bind_iommufd (device_cdev.c), iommufd_bind_iommu (drivers/iommu/iommufd/device.c)
   "vfio.bind": {
@@ -200,7 +201,9 @@ const meanings: Readonly<Record<E.Operation, Row>> = {
     [errno.EINVAL]: of(E.BindRefused),
     [errno.EPERM]: of(E.NotIsolated),
     [errno.EBADFD]: of(E.WrongKind),
-    [errno.ENODEV]: of(E.DeviceGone)
+    [errno.ENODEV]: of(E.DeviceGone),
+    // With the proposed handler, one that was reset by a jump that failed.
+    [errno.EIO]: of(E.DeviceGone)
   },
   // vfio_df_ioctl_attach_pt (device_cdev.c), iommufd_device_change_pt (drivers/iommu/iommufd/device.c)
   "vfio.attach": {

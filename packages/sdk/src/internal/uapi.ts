@@ -21,9 +21,19 @@ export const MFD_CLOEXEC = 0x1
 export const MFD_ALLOW_SEALING = 0x2
 export const MFD_EXEC = 0x10
 
+// include/uapi/linux/falloc.h
+export const FALLOC_FL_KEEP_SIZE = 0x01
+export const FALLOC_FL_PUNCH_HOLE = 0x02
+
+// include/uapi/asm-generic/mman-common.h
+export const MADV_HUGEPAGE = 14
+export const MADV_POPULATE_READ = 22
+export const MADV_POPULATE_WRITE = 23
+
 // include/uapi/linux/magic.h
 export const TMPFS_MAGIC = 0x01021994
 export const HUGETLBFS_MAGIC = 0x958458f6
+export const GUEST_MEMFD_MAGIC = 0x474d454d
 
 // include/uapi/linux/kexec.h, include/uapi/linux/reboot.h
 export const KEXEC_FILE_UNLOAD = 0x1
