@@ -330,7 +330,8 @@ export const allocatePageTable = Effect.fn("Iommufd.allocatePageTable")(function
  *
  * Always fails with `NoHandler` so far: the request is part of the series that brings the handler, and has no settled number.
  * What was proposed first, 0x3b95, is another request in mainline 7.3 (IOMMU_IOAS_NOIOMMU_GET_PA), and the struct has been
- * renamed from revision to revision; so nothing is asked of the kernel, which could take it for something else.
+ * renamed from revision to revision; so nothing is asked of the kernel, which could take it for something else. A simulated host with
+ * the profile `handlers` doesn't need it: there every page table counts as marked.
  *
  * @since 0.1.0
  * @category operations

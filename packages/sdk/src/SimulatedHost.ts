@@ -14,7 +14,10 @@ import type { ErrnoName } from "./internal/errno.ts"
 
 /**
  * The kernel that the host runs. `6.19`: no guard against preserving a file twice, no session names, 744 sessions and 128 files
- * in each; taken from its source, not compared with one that runs. `7.2` and `7.3` are the same to a program.
+ * in each; taken from its source, not compared with one that runs. `7.2` and `7.3` are the same to a program. `handlers`: 7.3, and
+ * the handlers for iommufds, VFIO devices, KVM VMs and guest_memfds as they are proposed upstream, with `/dev/iommu`, `/dev/kvm` and
+ * the VFIO devices of `pciDevices`; read from the patches under review, so it may change with them. vCPUs, and the marks on page
+ * tables (`Iommufd.markPageTable`), are not in it.
  *
  * @since 0.1.0
  * @category models
@@ -56,6 +59,28 @@ export interface Faults {
 }
 
 /**
+ * A PCI device of the host, there on every kernel that it runs. What is a function is asked whenever the kernel looks.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PciDevice {
+  /** Domain, bus, device and function in lower case: `0000:01:00.0`. */
+  readonly address: string
+  /**
+   * `vfio-pci` unless told otherwise. Drivers whose names end in it give the device a node, `/dev/vfio/devices/vfioN`, where N is its
+   * place among the host's devices, from 0.
+   */
+  readonly driver?: string
+  /** Whether it is one of those that a physical function divides itself into (SR-IOV); not unless told. */
+  readonly virtualFunction?: boolean
+  /** How far it sleeps, as sysfs says it; `D0`, awake, unless told otherwise. No request of the SDK changes it. */
+  readonly powerState?: () => "D0" | "D1" | "D2" | "D3hot" | "D3cold" | "unknown"
+  /** Whether its guest has left interrupts on (VFIO_DEVICE_SET_IRQS), which only its VMM knows; off unless told. */
+  readonly interruptsOn?: () => boolean
+}
+
+/**
  * What a simulated host is like.
  *
  * @since 0.1.0
@@ -64,6 +89,8 @@ export interface Faults {
 export interface Options {
   /** `7.3` unless told otherwise. */
   readonly profile?: Profile
+  /** None unless told. Only the profile `handlers` knows of them. */
+  readonly pciDevices?: ReadonlyArray<PciDevice>
   /** None unless told otherwise. */
   readonly faults?: Faults
 }

@@ -11,11 +11,11 @@ import { systemCalls } from "../src/internal/libc.ts"
 import { noFaults } from "../src/internal/model/FileHandler.ts"
 import * as Machine from "../src/internal/model/Machine.ts"
 import * as LiveUpdate from "../src/LiveUpdate.ts"
-import type { Profile } from "../src/SimulatedHost.ts"
+import type { PciDevice, Profile } from "../src/SimulatedHost.ts"
 
-export const acquire = (profile: Profile = "7.3") =>
+export const acquire = (profile: Profile = "7.3", pciDevices: ReadonlyArray<PciDevice> = []) =>
   Effect.acquireRelease(
-    Effect.sync(() => Machine.make(systemCalls, { profile, faults: noFaults })),
+    Effect.sync(() => Machine.make(systemCalls, { profile, faults: noFaults, pciDevices })),
     (machine) => Effect.sync(() => machine.end())
   )
 

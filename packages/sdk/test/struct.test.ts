@@ -19,6 +19,12 @@ describe("struct", () => {
     )
   })
 
+  it("changes fields of a struct that is there, and no others", () => {
+    const bytes = sample.encode({ fd: 3, name: "abc", token: 1n, last: 5 })
+    sample.update(bytes, { token: 2n, last: 0 })
+    assert.deepStrictEqual(sample.decode(bytes), { size: 32, fd: 3, name: "abc", token: 2n, last: 0 })
+  })
+
   it("reads what it wrote", () => {
     const values = FastCheck.record({
       fd: FastCheck.integer(),

@@ -30,6 +30,8 @@ export interface Struct<F extends Fields> {
   readonly offsetOf: (field: keyof F) => number
   readonly encode: (given: Given<F>) => Buffer
   readonly decode: (bytes: Buffer) => Values<F>
+  /** Writes these fields into a struct that is there, and leaves all others as they are. */
+  readonly update: (bytes: Buffer, given: Given<F>) => void
 }
 
 interface Codec {
@@ -104,6 +106,11 @@ export const struct = <F extends Fields>(name: string, fields: F): Struct<F> => 
       // The record has each field of F with the type that its codec reads.
       Object.fromEntries(
         [...places].map(([field, { codec, offset }]) => [field, codec.read(buffer, offset)])
-      ) as unknown as Values<F>
+      ) as unknown as Values<F>,
+    update: (buffer, given) => {
+      const values: Readonly<Record<string, unknown>> = given
+      for (const [field, { codec, offset }] of places)
+        if (values[field] !== undefined) codec.write(buffer, offset, values[field])
+    }
   }
 }

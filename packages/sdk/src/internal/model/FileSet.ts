@@ -1,14 +1,18 @@
 import type { Subject } from "../../SimulatedHost.ts"
 import { EBADF, EBUSY, EEXIST, ENOENT, ENOSPC } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
-import type { Faults, FileHandler, HandedOver, Preserved } from "./FileHandler.ts"
+import type { Devices } from "./Devices.ts"
+import type { Faults, FileHandler, HandedOver, IncomingFiles, OutgoingFiles, Preserved } from "./FileHandler.ts"
 import type { Rules } from "./Profile.ts"
+import type { Specials } from "./Specials.ts"
 
 /** What every session of one kernel shares. */
 export interface FileContext {
-  readonly real: SystemCalls
+  /** References of the kernel's own. */
+  readonly references: Pick<Specials, "dup" | "close"> & Pick<SystemCalls, "status">
   readonly rules: Rules
   readonly handlers: ReadonlyArray<FileHandler>
+  readonly devices: Devices
   readonly faults: Faults
   /** `luo_preserved_files`: handler and identity of every file that a session holds. */
   readonly held: Set<string>
@@ -42,13 +46,16 @@ const key = (handler: FileHandler, identity: string): string => `${handler.compa
 
 /** The files of a session that is being collected; functions are named as in `kernel/liveupdate/luo_file.c`. */
 export const outgoing = (context: FileContext, session: () => string) => {
-  const { faults, held, real, rules } = context
+  const { faults, held, references, rules } = context
   const files: Array<OutgoingFile> = []
   const subject = (file: { readonly token: bigint; readonly handler: FileHandler }): Subject => ({
     session: session(),
     token: file.token,
     handler: file.handler.compatible
   })
+  const neighbours: OutgoingFiles = {
+    tokenOf: (identity) => files.find((file) => file.identity === identity)?.token
+  }
 
   /** `luo_preserve_file`, from `fget` on. */
   const preserveOpen = (token: bigint, fd: number): number => {
@@ -58,11 +65,11 @@ export const outgoing = (context: FileContext, session: () => string) => {
     if (rules.guard && held.has(key(handler, identity))) return -EBUSY
     const fault = faults.preserve(subject({ token, handler }))
     if (fault < 0) return fault
-    const reference = real.dup(fd)
+    const reference = references.dup(fd)
     if (reference < 0) return reference
-    const state = handler.preserve(reference)
+    const state = handler.preserve(reference, neighbours)
     if (typeof state === "number") {
-      real.close(reference)
+      references.close(reference)
       return state
     }
     held.add(key(handler, identity))
@@ -74,13 +81,13 @@ export const outgoing = (context: FileContext, session: () => string) => {
     preserve: (token: bigint, fd: number): number => {
       if (files.some((file) => file.token === token)) return -EEXIST
       if (files.length >= rules.files) return -ENOSPC
-      return typeof real.status(fd) === "number" ? -EBADF : preserveOpen(token, fd)
+      return typeof references.status(fd) === "number" ? -EBADF : preserveOpen(token, fd)
     },
     unpreserve: (): void => {
       for (const file of files.splice(0).reverse()) {
         file.state.unpreserve()
         held.delete(key(file.handler, file.identity))
-        real.close(file.fd)
+        references.close(file.fd)
       }
     },
     freeze: (): number => {
@@ -105,8 +112,9 @@ export type Outgoing = ReturnType<typeof outgoing>
 
 /** The files of a session that came from the previous kernel, or nothing when one has no handler here. */
 export const incoming = (context: FileContext, session: string, carried: ReadonlyArray<CarriedFile>) => {
-  const { faults, held, real, rules } = context
+  const { faults, held, references, rules } = context
   const files: Array<IncomingFile> = []
+  const at = (token: bigint): IncomingFile | undefined => files.find((file) => file.token === token)
   for (const file of carried) {
     const handler = context.handlers.find(({ compatible }) => compatible === file.compatible)
     if (handler === undefined) return undefined
@@ -124,20 +132,27 @@ export const incoming = (context: FileContext, session: string, carried: Readonl
       file.retrieved = fault
       return fault
     }
-    file.retrieved = file.state.retrieve()
+    file.retrieved = file.state.retrieve(neighbours)
     if (file.retrieved > 0) {
       file.identity = file.handler.identify(file.retrieved)
       held.add(key(file.handler, file.identity))
     }
     return file.retrieved
   }
+  const fileAt = (token: bigint): number => {
+    const file = at(token)
+    return file === undefined ? -ENOENT : bringBack(file)
+  }
+  const neighbours: IncomingFiles = {
+    fileAt,
+    retrievedAt: (token) => at(token)?.identity,
+    devices: context.devices
+  }
 
   return {
     retrieve: (token: bigint): number => {
-      const file = files.find((one) => one.token === token)
-      if (file === undefined) return -ENOENT
-      const fd = bringBack(file)
-      return fd < 0 ? fd : real.dup(fd)
+      const fd = fileAt(token)
+      return fd < 0 ? fd : references.dup(fd)
     },
     finish: (): number => {
       const refuses = (file: IncomingFile) =>
@@ -147,7 +162,7 @@ export const incoming = (context: FileContext, session: string, carried: Readonl
         // A retrieve that failed has cleaned up after itself.
         file.state.finish(file.retrieved !== 0)
         if (file.identity !== undefined) held.delete(key(file.handler, file.identity))
-        if (file.retrieved > 0) real.close(file.retrieved)
+        if (file.retrieved > 0) references.close(file.retrieved)
       }
       return 0
     },
@@ -155,7 +170,7 @@ export const incoming = (context: FileContext, session: string, carried: Readonl
     abandon: (): void => {
       for (const file of files.splice(0)) {
         file.state.finish(file.retrieved !== 0)
-        if (file.retrieved > 0) real.close(file.retrieved)
+        if (file.retrieved > 0) references.close(file.retrieved)
       }
     }
   }

@@ -37,7 +37,11 @@ export const make = <Services>(
   Effect.gen(function* () {
     const machine = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        Machine.make(libc.systemCalls, { profile: options.profile ?? "7.3", faults: faultsOf(options.faults ?? {}) })
+        Machine.make(libc.systemCalls, {
+          profile: options.profile ?? "7.3",
+          faults: faultsOf(options.faults ?? {}),
+          pciDevices: options.pciDevices ?? []
+        })
       ),
       ({ end }) => Effect.sync(end)
     )

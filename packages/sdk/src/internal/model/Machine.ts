@@ -1,4 +1,4 @@
-import type { Profile } from "../../SimulatedHost.ts"
+import type { PciDevice, Profile } from "../../SimulatedHost.ts"
 import type { SystemCalls } from "../Kernel.ts"
 import type { Faults } from "./FileHandler.ts"
 import * as RunningKernel from "./RunningKernel.ts"
@@ -23,7 +23,14 @@ export interface Machine {
   readonly end: () => void
 }
 
-export const make = (real: SystemCalls, options: { readonly profile: Profile; readonly faults: Faults }): Machine => {
+export interface Options {
+  readonly profile: Profile
+  readonly faults: Faults
+  /** None unless told. */
+  readonly pciDevices?: ReadonlyArray<PciDevice>
+}
+
+export const make = (real: SystemCalls, { faults, pciDevices = [], profile }: Options): Machine => {
   const filled = new Set<string>()
   let jumps = 0
   let kernel: RunningKernel.RunningKernel
@@ -31,7 +38,7 @@ export const make = (real: SystemCalls, options: { readonly profile: Profile; re
   const outside: SystemCallView.Program = { kernel: () => kernel, descriptors: new Map() }
 
   const boot = (carried: Parameters<typeof RunningKernel.boot>[2]): RunningKernel.RunningKernel =>
-    RunningKernel.boot(real, { ...options, filled }, carried, (handedOver) => {
+    RunningKernel.boot(real, { profile, faults, pciDevices, filled }, carried, (handedOver) => {
       const ended = onEnd
       onEnd = []
       jumps++
@@ -59,6 +66,6 @@ export const make = (real: SystemCalls, options: { readonly profile: Profile; re
         isOver: () => !mine.isRunning()
       }
     },
-    end: () => kernel.orchestrator.end()
+    end: () => kernel.end()
   }
 }

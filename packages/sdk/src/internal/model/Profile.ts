@@ -17,6 +17,8 @@ export interface Rules {
   readonly files: number
   /** A failed retrieve is remembered, and so is its errno. */
   readonly retrieveOnce: boolean
+  /** There are `/dev/iommu`, `/dev/kvm` and VFIO devices, and handlers for their files, as they are proposed. */
+  readonly devices: boolean
 }
 
 // kernel/liveupdate/kho_block.c: at most 10,000 blocks of 4096 bytes, each with a header of 16, filled with entries of
@@ -30,7 +32,8 @@ const current: Rules = {
   reservedChecked: true,
   sessions: { max: blocks(80), errno: ENOSPC },
   files: blocks(64),
-  retrieveOnce: true
+  retrieveOnce: true,
+  devices: false
 }
 
 /**
@@ -45,12 +48,13 @@ const first: Rules = {
   reservedChecked: false,
   sessions: { max: 744, errno: ENOMEM },
   files: 128,
-  retrieveOnce: false
+  retrieveOnce: false,
+  devices: false
 }
 
 export const rules: Readonly<Record<Profile, Rules>> = {
   "6.19": first,
   "7.2": current,
   "7.3": current,
-  handlers: current
+  handlers: { ...current, devices: true }
 }

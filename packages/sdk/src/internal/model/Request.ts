@@ -13,7 +13,7 @@ export interface Request<Target> {
 const numberOf = (request: number): number => request & 0xff
 
 /** `copy_struct_from_user`: what this kernel doesn't know of the caller's struct must be 0. */
-const copyIn = (argument: Buffer, userSize: number, size: number): Buffer | number => {
+export const copyIn = (argument: Buffer, userSize: number, size: number): Buffer | number => {
   if (userSize > argument.length) return -EFAULT
   return argument.subarray(size, userSize).every((byte) => byte === 0)
     ? Buffer.from(argument.subarray(0, size))

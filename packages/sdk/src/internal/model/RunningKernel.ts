@@ -1,6 +1,7 @@
-import type { Profile } from "../../SimulatedHost.ts"
+import type { PciDevice, Profile } from "../../SimulatedHost.ts"
 import { EBUSY, EINVAL } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
+import * as Devices from "./Devices.ts"
 import type { Faults } from "./FileHandler.ts"
 import * as KernelImages from "./KernelImages.ts"
 import * as MemfdHandler from "./MemfdHandler.ts"
@@ -11,6 +12,7 @@ import * as Specials from "./Specials.ts"
 export interface Options {
   readonly profile: Profile
   readonly faults: Faults
+  readonly pciDevices: ReadonlyArray<PciDevice>
   readonly filled: Set<string>
 }
 
@@ -18,12 +20,16 @@ export interface Options {
 export interface RunningKernel {
   readonly specials: Specials.Specials
   readonly memfds: MemfdHandler.Memfds
+  /** On kernels that have handlers for their files. */
+  readonly devices: Devices.Devices | undefined
   readonly images: KernelImages.KernelImages
   readonly orchestrator: Orchestrator.Orchestrator
   /** False once it has jumped. */
   readonly isRunning: () => boolean
   /** `kernel_kexec` (kernel/kexec_core.c): a negated errno, or 0 and another kernel runs. */
   readonly jump: () => number
+  /** The end without a next kernel: lets go of everything that the model holds. */
+  readonly end: () => void
 }
 
 export const boot = (
@@ -34,12 +40,16 @@ export const boot = (
 ): RunningKernel => {
   const specials = Specials.make(real)
   const memfds = MemfdHandler.make(real, specials, options.filled)
+  const devices = Devices.make(real, specials, options.pciDevices)
   const images = KernelImages.make(real)
+  const kernelRules = rules[options.profile]
+  for (const { files } of carried) for (const { state } of files) state.arrive?.(devices)
   const orchestrator = Orchestrator.make(
     {
-      real,
-      rules: rules[options.profile],
-      handlers: [memfds.handler],
+      references: { dup: specials.dup, close: specials.close, status: real.status },
+      rules: kernelRules,
+      handlers: [memfds.handler, ...(kernelRules.devices ? devices.handlers : [])],
+      devices,
       faults: options.faults,
       held: new Set()
     },
@@ -51,6 +61,7 @@ export const boot = (
   return {
     specials,
     memfds,
+    devices: kernelRules.devices ? devices : undefined,
     images,
     orchestrator,
     isRunning: () => state !== "gone",
@@ -65,8 +76,14 @@ export const boot = (
         return answer
       }
       state = "gone"
-      onJump(orchestrator.handOver())
+      const handedOver = orchestrator.handOver()
+      devices.end()
+      onJump(handedOver)
       return 0
+    },
+    end: () => {
+      orchestrator.end()
+      devices.end()
     }
   }
 }

@@ -1,7 +1,14 @@
 import { EBADF, ECANCELED, EINVAL, ENODEV, ENOTTY, EPERM } from "../errno.ts"
-import { CREATE_SESSION, RETRIEVE_FD, RETRIEVE_SESSION, returnedFd } from "../ioctl.ts"
+import { CREATE_SESSION, KVM_CREATE_VM, kvm, RETRIEVE_FD, RETRIEVE_SESSION, returnedFd } from "../ioctl.ts"
 import type { FileStatus, SystemCalls } from "../Kernel.ts"
-import { F_ADD_SEALS, F_DUPFD_CLOEXEC, LINUX_REBOOT_CMD_KEXEC, MFD_CLOEXEC } from "../uapi.ts"
+import {
+  F_ADD_SEALS,
+  F_DUPFD_CLOEXEC,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  LINUX_REBOOT_CMD_KEXEC,
+  MFD_CLOEXEC
+} from "../uapi.ts"
 import * as KernelImages from "./KernelImages.ts"
 import type { RunningKernel } from "./RunningKernel.ts"
 
@@ -13,20 +20,21 @@ export interface Program {
   readonly descriptors: Map<number, RunningKernel>
 }
 
-// include/uapi/asm-generic/fcntl.h, include/uapi/linux/falloc.h, include/uapi/linux/magic.h
+// include/uapi/asm-generic/fcntl.h, include/uapi/linux/magic.h
 const F_DUPFD = 0
-const FALLOC_FL_KEEP_SIZE = 0x01
-const FALLOC_FL_PUNCH_HOLE = 0x02
 const ANON_INODE_FS_MAGIC = 0x09041934
 /** The largest folio that shmem is asked for in one write: `mapping_max_folio_size` with CONFIG_TRANSPARENT_HUGEPAGE. */
 const FOLIO_MAX = 2 << 20
 
 const device = "/dev/liveupdate"
 const ownDescriptor = new RegExp(`^/proc/(?:self|${process.pid})/fd/(\\d+)$`)
+const ownInformation = new RegExp(`^/proc/(?:self|${process.pid})/fdinfo/(\\d+)$`)
 /** Paths under it that this machine doesn't have can be loaded all the same: tests of a program that jumps run anywhere. */
 const boot = "/boot/"
 
+/** A descriptor is in the struct, or is the answer itself. */
 const returnsFd = new Set([CREATE_SESSION, RETRIEVE_SESSION, RETRIEVE_FD])
+const answersFd = new Set([KVM_CREATE_VM, kvm.createGuestMemfd.number])
 
 /** What a program hears that goes on after its kernel has jumped; it would be no more. */
 const GONE = -ECANCELED
@@ -57,10 +65,16 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
     return fd
   }
 
+  const named = (kernel: RunningKernel, pattern: RegExp, path: string) => {
+    const number = pattern.exec(path)?.[1]
+    return number === undefined ? undefined : kernel.specials.find(Number(number))
+  }
   const openFile = (path: string, flags: number) =>
     on((kernel) => {
       if (path === device) return opened(kernel, kernel.orchestrator.open())
-      const special = kernel.specials.find(Number(ownDescriptor.exec(path)?.[1] ?? -1))
+      const modelled = kernel.devices?.open(path)
+      if (modelled !== undefined) return opened(kernel, modelled)
+      const special = named(kernel, ownDescriptor, path)
       if (special !== undefined) return opened(kernel, special.reopen())
       const fd = real.openFile(path, flags)
       return opened(kernel, fd < 0 && path.startsWith(boot) ? openStandIn() : fd)
@@ -86,16 +100,29 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
       if (special === undefined) return real.ioctl(fd, request, argument)
       const answer = special.ioctl(request, argument)
       if (answer === 0 && returnsFd.has(request)) opened(kernel, returnedFd(argument))
-      return answer
+      return answersFd.has(request) ? opened(kernel, answer) : answer
+    })
+  const ioctlNumber = (fd: number, request: number, argument: number): number =>
+    onFd(fd, (kernel) => {
+      const special = kernel.specials.find(fd)
+      if (special === undefined) return real.ioctlNumber(fd, request, argument)
+      const answer = special.ioctlNumber?.(request, argument) ?? -ENOTTY
+      return answersFd.has(request) ? opened(kernel, answer) : answer
     })
 
   const status = (fd: number): FileStatus | number =>
     onFd(fd, (kernel) => {
       const answer = real.status(fd)
       if (typeof answer === "number") return answer
-      return kernel.specials.find(fd) === undefined
-        ? { ...answer, allocated: kernel.memfds.allocated(answer) }
-        : { ...answer, links: 1, size: 0, allocated: 0 }
+      const special = kernel.specials.find(fd)
+      if (special === undefined) return { ...answer, allocated: kernel.memfds.allocated(answer) }
+      return special.memory === undefined ? { ...answer, links: 1, size: 0, allocated: 0 } : { ...answer, links: 1 }
+    })
+
+  const refusesMapping = (fd: number, advice: ReadonlyArray<number>): number =>
+    onFd(fd, (kernel) => {
+      const special = kernel.specials.find(fd)
+      return special === undefined ? 0 : (special.memory?.refuseAdvice(fd, advice) ?? -ENODEV)
     })
 
   const frozenSize = (kernel: RunningKernel, fd: number): number | undefined => {
@@ -130,7 +157,7 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
     dup: (fd) => onFd(fd, (kernel) => opened(kernel, real.dup(fd))),
     ioctl,
     ioctlAsync: (fd, request, argument) => later(() => ioctl(fd, request, argument)),
-    ioctlNumber: (fd, request, argument) => onOrdinary(fd, -ENOTTY, () => real.ioctlNumber(fd, request, argument)),
+    ioctlNumber,
     fcntl,
     flock: (fd, operation) => onFd(fd, () => real.flock(fd, operation)),
     memfdCreate: (name, flags) => on((kernel) => opened(kernel, real.memfdCreate(name, flags))),
@@ -142,7 +169,9 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
           : real.ftruncate(fd, size)
       }),
     fallocate: (fd, mode, offset, length) =>
-      onOrdinary(fd, -ENODEV, (kernel) => {
+      onFd(fd, (kernel) => {
+        const special = kernel.specials.find(fd)
+        if (special !== undefined) return special.memory?.fallocate(fd, mode, offset, length) ?? -ENODEV
         const valid =
           offset >= 0 &&
           length > 0 &&
@@ -152,18 +181,30 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
     madviseFile: (fd, length, advice) =>
       program.kernel() === undefined
         ? never
-        : Promise.resolve(onOrdinary(fd, -ENODEV, () => 0)).then((refused) =>
+        : Promise.resolve(refusesMapping(fd, advice)).then((refused) =>
             refused < 0 ? refused : real.madviseFile(fd, length, advice)
           ),
     status,
     fileSystem: (fd) =>
-      onFd(fd, (kernel) => (kernel.specials.find(fd) === undefined ? real.fileSystem(fd) : ANON_INODE_FS_MAGIC)),
+      onFd(fd, (kernel) => {
+        const special = kernel.specials.find(fd)
+        return special === undefined ? real.fileSystem(fd) : (special.memory?.fileSystem ?? ANON_INODE_FS_MAGIC)
+      }),
     read: (fd, bytes, position) =>
       onFd(fd, (kernel) => kernel.specials.find(fd)?.unreadable ?? real.read(fd, bytes, position)),
     write,
-    readFile: (path) => on(() => real.readFile(path)),
-    readLink: (path) => on(() => real.readLink(path)),
-    readDirectory: (path) => on(() => real.readDirectory(path)),
+    readFile: (path) =>
+      on((kernel) => {
+        const text = kernel.devices?.bus.readFile(path) ?? real.readFile(path)
+        const information = named(kernel, ownInformation, path)?.information
+        return typeof text === "string" && information !== undefined ? `${text}${information}` : text
+      }),
+    readLink: (path) =>
+      on(
+        (kernel) =>
+          named(kernel, ownDescriptor, path)?.link ?? kernel.devices?.bus.readLink(path) ?? real.readLink(path)
+      ),
+    readDirectory: (path) => on((kernel) => kernel.devices?.bus.readDirectory(path) ?? real.readDirectory(path)),
     pidfdOpen: (pid) => on((kernel) => opened(kernel, real.pidfdOpen(pid))),
     pidfdGetfd: (pidfd, fd) => onFd(pidfd, (kernel) => opened(kernel, real.pidfdGetfd(pidfd, fd))),
     kcmpFile: (one, other) => onFd(one, () => onFd(other, () => real.kcmpFile(one, other))),

@@ -1,0 +1,102 @@
+import { EINVAL, ENOTTY, ENXIO } from "../errno.ts"
+import type { SystemCalls } from "../Kernel.ts"
+import { dispatch } from "./DeviceRequest.ts"
+import type { FileHandler } from "./FileHandler.ts"
+import * as IommufdContext from "./IommufdContext.ts"
+import type { Special, Specials } from "./Specials.ts"
+
+export const path = "/dev/iommu"
+
+/** The iommufds of one kernel, and the handler that is proposed for them (`drivers/iommu/iommufd/liveupdate.c`). */
+export interface Iommufds {
+  readonly handler: FileHandler
+  /** A descriptor of a new one, or a negated errno. */
+  readonly open: () => number
+  readonly find: (fd: number) => IommufdContext.IommufdContext | undefined
+  /** One that comes through a handover. */
+  readonly comeBack: () => number
+  /** Lets go of what is mapped. */
+  readonly end: () => void
+}
+
+export const make = (real: SystemCalls, specials: Specials): Iommufds => {
+  const contexts = new WeakMap<Special, IommufdContext.IommufdContext>()
+  const alive = new Set<IommufdContext.IommufdContext>()
+  let count = 0
+
+  const find = (fd: number): IommufdContext.IommufdContext | undefined => {
+    const special = specials.find(fd)
+    return special === undefined ? undefined : contexts.get(special)
+  }
+
+  const openFile = (link: string, reopen: () => number, prepare: (context: IommufdContext.IommufdContext) => void) =>
+    specials.open(() => {
+      const context = IommufdContext.make(
+        real,
+        (fd) => specials.find(fd) === undefined,
+        `iommufd ${count++}`,
+        () => alive.delete(context)
+      )
+      alive.add(context)
+      prepare(context)
+      const special: Special = {
+        // A number beyond its table is ENOIOCTLCMD in the kernel, ENOTTY outside (`iommufd_fops_ioctl` in main.c).
+        ioctl: (request, argument) => dispatch(context.requests, -ENOTTY, request, argument),
+        reopen,
+        unreadable: -EINVAL,
+        release: context.close,
+        link
+      }
+      contexts.set(special, context)
+      return special
+    })
+  const open = (): number => openFile(path, open, () => {})
+
+  return {
+    open,
+    find,
+    // `iommufd_liveupdate_retrieve` makes a file without a node: `anon_inode_create_getfile("iommufd", …)`.
+    comeBack: () =>
+      openFile(
+        "anon_inode:iommufd",
+        () => -ENXIO,
+        (context) => context.manage()
+      ),
+    end: () => {
+      for (const context of [...alive]) context.end()
+    },
+    /**
+     * The page tables to keep are to be marked by a request whose number isn't settled (`Iommufd.markPageTable`). Until it is, the
+     * model takes every page table as marked, and looks at all that is mapped, page tables or none: what is refused here may be
+     * accepted there, not the other way round. Tokens of page tables, and what restores them, are not modelled for the same reason.
+     */
+    handler: {
+      compatible: "iommufd-v1",
+      canPreserve: (fd) => find(fd) !== undefined,
+      identify: (fd) => find(fd)?.name ?? `closed:${fd}`,
+      preserve: (fd, session) => {
+        const context = find(fd)
+        if (context === undefined) return -EINVAL
+        const refused = context.preserve(session)
+        if (refused < 0) return refused
+        return {
+          unpreserve: context.unfreeze,
+          handOver: () => {
+            real.close(fd)
+            let back: IommufdContext.IommufdContext | undefined
+            return {
+              retrieve: ({ devices }) => {
+                const retrieved = devices.iommufds.comeBack()
+                back = devices.iommufds.find(retrieved)
+                return retrieved
+              },
+              // `iommufd_liveupdate_can_finish`
+              canFinish: (retrieved) => retrieved,
+              finish: () => back?.unfreeze()
+            }
+          }
+        }
+      }
+    }
+  }
+}
