@@ -8,13 +8,17 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as GuestMemfd from "../src/GuestMemfd.ts"
 import * as Handle from "../src/Handle.ts"
+import * as Iommufd from "../src/Iommufd.ts"
 import type { SystemCalls } from "../src/internal/Kernel.ts"
+import * as KvmVm from "../src/KvmVm.ts"
 import * as LiveUpdate from "../src/LiveUpdate.ts"
 import * as Memfd from "../src/Memfd.ts"
 import * as Preservation from "../src/Preservation.ts"
 import type { Finished, IncomingSession, OutgoingSession } from "../src/Session.ts"
 import * as Token from "../src/Token.ts"
+import * as VfioDevice from "../src/VfioDevice.ts"
 import * as MemoryHost from "./MemoryHost.ts"
 import { announce, seed } from "./Seed.ts"
 
@@ -26,11 +30,51 @@ const openDescriptors = () => readdirSync("/proc/self/fd").length
 interface State {
   readonly memfds: Array<Memfd.Memfd>
   readonly managed: Array<Memfd.Managed>
+  readonly iommufds: Array<Iommufd.Iommufd>
+  readonly spaces: Array<Iommufd.Ioas>
+  readonly devices: Array<VfioDevice.VfioDevice & VfioDevice.Binding>
+  readonly vms: Array<KvmVm.KvmVm>
+  readonly memories: Array<GuestMemfd.GuestMemfd>
+  /** Of any kind but memfd. */
+  readonly managedOthers: Array<ManagedOther>
   readonly outgoing: Array<OutgoingSession>
   readonly incoming: Array<IncomingSession>
   readonly finished: Array<Finished>
   readonly preservations: Array<Preservation.Preservation>
 }
+
+type ManagedOther = Iommufd.Managed | VfioDevice.Managed | KvmVm.Managed | GuestMemfd.Managed
+
+const nothing = (): State => ({
+  memfds: [],
+  managed: [],
+  iommufds: [],
+  spaces: [],
+  devices: [],
+  vms: [],
+  memories: [],
+  managedOthers: [],
+  outgoing: [],
+  incoming: [],
+  finished: [],
+  preservations: []
+})
+
+/** Handles of an inner scope are no more when it ends. */
+const copyOf = (state: State): State => ({
+  memfds: [...state.memfds],
+  managed: [...state.managed],
+  iommufds: [...state.iommufds],
+  spaces: [...state.spaces],
+  devices: [...state.devices],
+  vms: [...state.vms],
+  memories: [...state.memories],
+  managedOthers: [...state.managedOthers],
+  outgoing: [...state.outgoing],
+  incoming: [...state.incoming],
+  finished: [...state.finished],
+  preservations: [...state.preservations]
+})
 
 type Step = (state: State, a: number, b: number) => Effect.Effect<void, unknown, LiveUpdate.LiveUpdate | Scope.Scope>
 
@@ -45,14 +89,40 @@ const keep = <A, E, R>(into: Array<A>, effect: Effect.Effect<A, E, R>) =>
 /** Over a mebibyte: preserved on another thread. */
 const sizes = [0, 4096, (1 << 20) + 4096]
 
+/** The last of each kind, each before those that it needs. */
+const ownedOf = ({ devices, iommufds, memfds, memories, vms }: State): ReadonlyArray<Handle.Owned> => [
+  ...memories.slice(-1),
+  ...devices.slice(-1),
+  ...vms.slice(-1),
+  ...iommufds.slice(-1),
+  ...memfds.slice(-1)
+]
+
+const pciDevices = ["0000:01:00.0", "0000:02:00.0"].map((address) => ({ address }))
+const addressOf = (index: number): string => pciDevices[index % pciDevices.length]?.address ?? ""
+
+const kinds = {
+  ram: Memfd.Memfd,
+  state: Memfd.Memfd,
+  iommu: Iommufd.Iommufd,
+  nic: VfioDevice.VfioDevice,
+  vm: KvmVm.KvmVm,
+  memory: GuestMemfd.GuestMemfd
+}
+
+/** Some memfds; or files of several kinds with what they need, which is preserved unless it is another one that they need. */
 const filesOf = (state: State, a: number, b: number): Preservation.Files =>
   Object.fromEntries(
-    state.memfds
-      .slice(a % 3, (a % 3) + 1 + (b % 3))
-      .map((file, index) => [
+    (b % 2 === 0 ? state.memfds.slice(a % 3, (a % 3) + 1 + (b % 3)) : ownedOf(state).slice(a % 5)).map(
+      (file, index) => [
         `f${a}-${index}`,
-        { file, token: Token.make(BigInt(a * 10 + index)), ...(b % 5 === 0 ? { dependsOn: [`f${a}-0`] } : {}) }
-      ])
+        {
+          file,
+          token: Token.make(BigInt(a * 10 + index)),
+          ...(b % 5 === 0 && index > 0 ? { dependsOn: [`f${a}-0`] } : {})
+        }
+      ]
+    )
   )
 
 const steps: Readonly<Record<string, Step>> = {
@@ -76,23 +146,88 @@ const steps: Readonly<Record<string, Step>> = {
       ]),
       (all) => void state.preservations.push(...all)
     ),
-  extend: (state, a, b) => Effect.flatMap(pick(state.preservations, a), (one) => one.extend(filesOf(state, a + 10, b))),
+  extend: (state, a, b) =>
+    Effect.flatMap(pick(state.preservations, a), (one) =>
+      b % 2 === 0
+        ? Effect.flatMap(Memfd.create({ name: "more", size: 4096 }), (file) =>
+            one.extend({ more: { file, token: Token.make(999n) } })
+          )
+        : one.extend(filesOf(state, a + 10, b))
+    ),
   complete: ({ preservations }, a) => Effect.flatMap(pick(preservations, a), (one) => one.complete(Schema.Null, null)),
   retrieve: ({ incoming }, a) => keep(incoming, LiveUpdate.retrieve(`carried-${a % 2}`)),
   retrieveFile: ({ incoming, managed }, a, b) =>
     Effect.flatMap(pick(incoming, a), (one) => keep(managed, one.retrieve(Memfd.Memfd, Token.make(BigInt(b % 4))))),
-  restore: ({ incoming, managed }, a) =>
+  restore: ({ incoming, managed, managedOthers }, a) =>
     Effect.flatMap(pick(incoming, a), (one) =>
-      Effect.map(
-        Preservation.restore(one, Schema.Null, { ram: Memfd.Memfd, state: Memfd.Memfd }),
-        ({ files }) => void managed.push(files.ram, files.state)
-      )
+      Effect.map(Preservation.restore(one, Schema.Null, kinds), ({ files }) => {
+        managed.push(files.ram, files.state)
+        managedOthers.push(files.iommu, files.nic, files.vm, files.memory)
+      })
     ),
   finish: ({ finished, incoming }, a) => Effect.flatMap(pick(incoming, a), (one) => keep(finished, one.finish)),
   own: ({ finished, managed, memfds }, a, b) =>
     Effect.flatMap(Effect.all([pick(finished, a), pick(managed, b)]), ([end, handle]) => keep(memfds, end.own(handle))),
   adoptManaged: ({ managed, memfds }, a) =>
     Effect.flatMap(pick(managed, a), ({ fd }) => keep(memfds, Memfd.adopt({ pid: process.pid, fd }))),
+  iommufd: ({ iommufds }) => keep(iommufds, Iommufd.open),
+  space: ({ iommufds, spaces }, a) =>
+    Effect.flatMap(pick(iommufds, a), (iommufd) => keep(spaces, Iommufd.allocateIoas(iommufd))),
+  map: ({ memfds, spaces }, a, b) =>
+    Effect.flatMap(Effect.all([pick(spaces, a), pick(memfds, b)]), ([ioas, memfd]) =>
+      Effect.zipRight(Memfd.addSeals(memfd, "seal", "grow", "shrink"), Iommufd.map(ioas, { memfd }))
+    ),
+  unmap: ({ iommufds }, a, b) =>
+    Effect.flatMap(pick(iommufds, a), (iommufd) =>
+      Effect.flatMap(Iommufd.mappings(iommufd), (all) => Effect.flatMap(pick(all, b), Iommufd.unmap))
+    ),
+  bind: ({ devices, iommufds }, a, b) =>
+    Effect.flatMap(pick(iommufds, a), (iommufd) =>
+      keep(
+        devices,
+        Effect.flatMap(VfioDevice.open({ address: addressOf(b) }), (device) => VfioDevice.bind(device, iommufd))
+      )
+    ),
+  attach: ({ devices, spaces }, a, b) =>
+    Effect.flatMap(Effect.all([pick(devices, a), pick(spaces, b)]), ([device, ioas]) =>
+      VfioDevice.attach(device, ioas)
+    ),
+  table: ({ devices, spaces }, a, b) =>
+    Effect.flatMap(Effect.all([pick(devices, a), pick(spaces, b)]), ([device, ioas]) =>
+      Iommufd.allocatePageTable(ioas, device)
+    ),
+  vm: ({ vms }) => keep(vms, KvmVm.create()),
+  memory: ({ memories, vms }, a) =>
+    Effect.flatMap(pick(vms, a), (vm) => keep(memories, GuestMemfd.create(vm, { size: 8192 }))),
+  preserveOther: (state, a, b) =>
+    Effect.flatMap(Effect.all([pick(state.outgoing, a), pick(ownedOf(state), b)]), ([session, file]) =>
+      session.preserve(file, Token.make(BigInt(a)))
+    ),
+  closeOther: (state, a) => Effect.flatMap(pick(ownedOf(state), a), Handle.close),
+  retrieveOther: ({ incoming, managedOthers }, a, b) =>
+    Effect.flatMap(pick(incoming, a), (one) => {
+      const retrievals: ReadonlyArray<Effect.Effect<ManagedOther, unknown, Scope.Scope>> = [
+        one.retrieve(kinds.iommu, Token.make(3n)),
+        one.retrieve(kinds.nic, Token.make(4n)),
+        one.retrieve(kinds.vm, Token.make(5n)),
+        one.retrieve(kinds.memory, Token.make(6n))
+      ]
+      return Effect.flatMap(pick(retrievals, b), (retrieval) => keep(managedOthers, retrieval))
+    }),
+  rebind: ({ managedOthers }, a, b) =>
+    Effect.flatMap(
+      Effect.all([
+        pick(
+          managedOthers.filter((one) => one.kind === "vfio"),
+          a
+        ),
+        pick(
+          managedOthers.filter((one) => one.kind === "iommufd"),
+          b
+        )
+      ]),
+      ([device, iommufd]) => VfioDevice.bind(device, iommufd)
+    ),
   fail: () => Effect.fail("the program's own failure"),
   die: () => Effect.die("the program's own defect")
 }
@@ -130,17 +265,45 @@ const line: FastCheck.Arbitrary<Line> = FastCheck.record({
   nested: FastCheck.oneof({ weight: 5, arbitrary: FastCheck.constant(0) }, { weight: 1, arbitrary: FastCheck.nat(6) })
 })
 
-const start: ReadonlyArray<Line> = [0, 1, 2].map((a) => ({ step: "create", a, b: 0, nested: 0 }))
-const retrieval: ReadonlyArray<Line> = [{ step: "retrieve", a: 0, b: 0, nested: 0 }]
+type Brief = string | readonly [step: string, a: number, b: number]
+const lines = (...briefs: ReadonlyArray<Brief>): ReadonlyArray<Line> =>
+  briefs.map((brief) => {
+    const [step, a, b] = typeof brief === "string" ? [brief, 0, 0] : brief
+    return { step, a, b, nested: 0 }
+  })
+
+const start = lines(["create", 0, 0], ["create", 1, 0], ["create", 2, 0])
+/** What chance alone would rarely come to: files of all kinds that know each other, preserved in their order, or as one. */
+const devices: ReadonlyArray<Brief> = ["iommufd", "space", ["map", 0, 2], "bind", "attach", "vm", "memory"]
+const openings = [
+  lines(),
+  lines(...devices),
+  lines(
+    ...devices,
+    "session",
+    ["preserve", 7, 0],
+    ...[4, 3, 1, 2, 0].map((file) => ["preserveOther", file, file] as const)
+  ),
+  lines(...devices, ["open", 5, 1], "extend", "complete")
+]
+const openingsAfterJump = [lines("retrieve"), lines("retrieve", "restore", "rebind", "finish", "own")]
 
 const program: FastCheck.Arbitrary<Program> = FastCheck.record({
   afterJump: FastCheck.boolean(),
+  opening: FastCheck.constantFrom(...openings),
+  openingAfterJump: FastCheck.constantFrom(...openingsAfterJump),
   lines: FastCheck.array(line, { minLength: 1, maxLength: 25 }),
   stubborn: FastCheck.boolean(),
   failAt: FastCheck.noBias(FastCheck.nat(150)),
   errno: FastCheck.constantFrom(4, 5, 12, 16, 22, 24),
   interruptAt: FastCheck.noBias(FastCheck.nat(100))
-}).map((one) => ({ ...one, lines: [...start, ...(one.afterJump ? retrieval : []), ...one.lines] }))
+}).map(({ opening, openingAfterJump, ...one }) => ({
+  ...one,
+  lines: [...start, ...(one.afterJump ? openingAfterJump : []), ...opening, ...one.lines]
+}))
+
+/** Steps that did what they are for, in any of the programs. */
+const worked = new Set<string>()
 
 const run = (
   { lines, stubborn }: Pick<Program, "lines" | "stubborn">,
@@ -149,20 +312,11 @@ const run = (
   const [first, ...rest] = lines
   if (first === undefined) return Effect.void
   const { step, a, b, nested } = first
-  const effect = steps[step]?.(state, a, b) ?? Effect.void
+  const effect = Effect.tap(steps[step]?.(state, a, b) ?? Effect.void, () => void worked.add(step))
   const guarded = stubborn ? Effect.ignore(effect) : effect
   const inner = { stubborn, lines: rest.slice(0, nested) }
   const outer = { stubborn, lines: rest.slice(nested) }
-  // Handles of the inner scope are no more when it ends.
-  const copy = () => ({
-    memfds: [...state.memfds],
-    managed: [...state.managed],
-    outgoing: [...state.outgoing],
-    incoming: [...state.incoming],
-    finished: [...state.finished],
-    preservations: [...state.preservations]
-  })
-  const within = nested === 0 ? Effect.void : Effect.suspend(() => Effect.scoped(run(inner, copy())))
+  const within = nested === 0 ? Effect.void : Effect.suspend(() => Effect.scoped(run(inner, copyOf(state))))
   return guarded.pipe(
     Effect.zipRight(stubborn ? Effect.ignore(within) : within),
     Effect.zipRight(Effect.suspend(() => run(outer, state)))
@@ -192,11 +346,21 @@ const disturb =
 
 const carried = Effect.forEach(
   ["carried-0", "carried-1"],
-  (session) =>
+  (session, index) =>
     Effect.gen(function* () {
+      const ram = yield* Memfd.create({ name: "ram", size: 8192 })
+      yield* Memfd.addSeals(ram, "seal", "grow", "shrink")
+      const iommu = yield* Iommufd.open
+      yield* Iommufd.map(yield* Iommufd.allocateIoas(iommu), { memfd: ram })
+      const nic = yield* VfioDevice.bind(yield* VfioDevice.open({ address: addressOf(index) }), iommu)
+      const vm = yield* KvmVm.create()
       const files = {
-        ram: { file: yield* Memfd.create({ name: "ram", size: 8192 }), token: Token.make(1n) },
-        state: { file: yield* Memfd.create({ name: "state", size: 4096 }), token: Token.make(2n) }
+        ram: { file: ram, token: Token.make(1n) },
+        state: { file: yield* Memfd.create({ name: "state", size: 4096 }), token: Token.make(2n) },
+        iommu: { file: iommu, token: Token.make(3n) },
+        nic: { file: nic, token: Token.make(4n) },
+        vm: { file: vm, token: Token.make(5n) },
+        memory: { file: yield* GuestMemfd.create(vm, { size: 8192 }), token: Token.make(6n) }
       }
       yield* Preservation.preserve({ session, files }, Schema.Null, null)
     }),
@@ -207,11 +371,10 @@ const outcomes = { succeeded: 0, failed: 0, interrupted: 0, died: 0 }
 
 const runOnce = (one: Program) =>
   Effect.gen(function* () {
-    const machine = yield* MemoryHost.acquire()
+    const machine = yield* MemoryHost.acquire("handlers", pciDevices)
     if (one.afterJump) yield* MemoryHost.jumpAfter(machine, carried)
     let interrupt = () => {}
-    const state: State = { memfds: [], managed: [], outgoing: [], incoming: [], finished: [], preservations: [] }
-    const fiber = yield* run(one, state).pipe(
+    const fiber = yield* run(one, nothing()).pipe(
       Effect.scoped,
       Effect.provide(
         MemoryHost.program(
@@ -248,5 +411,7 @@ describe("descriptors", () => {
     )
     process.stdout.write(`${JSON.stringify(outcomes)}, ${openDescriptors() - before} descriptors left open\n`)
     for (const count of Object.values(outcomes)) assert.isAbove(count, 0)
+    const never = Object.keys(steps).filter((step) => !worked.has(step))
+    assert.deepStrictEqual(never, ["fail", "die"])
   })
 })
