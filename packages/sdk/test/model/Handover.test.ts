@@ -164,6 +164,7 @@ describe("a guest with a device of its own", () => {
             return yield* Kexec.jump
           })
           yield* SimulatedHost.simulateKexec(Effect.scoped(before))
+          assert.isFalse(refuses)
           const session = yield* LiveUpdate.retrieve("vm-42")
           const { files } = yield* Preservation.restore(session, Data, kinds)
           yield* VfioDevice.bind(files.nic, files.iommu)
