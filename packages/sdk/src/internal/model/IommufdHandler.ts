@@ -67,8 +67,9 @@ export const make = (real: SystemCalls, specials: Specials): Iommufds => {
     },
     /**
      * The page tables to keep are to be marked by a request whose number isn't settled (`Iommufd.markPageTable`). Until it is, the
-     * model takes every page table as marked, and looks at all that is mapped, page tables or none: what is refused here may be
-     * accepted there, not the other way round. Tokens of page tables, and what restores them, are not modelled for the same reason.
+     * model takes every page table as marked, and looks at all that is mapped, page tables or none. So it accepts a device that is
+     * attached to a page table which nobody has marked, where the series answers EINVAL (`iommufd_device_preserve`); and tokens of
+     * page tables, what restores them, and that they have to be restored before the finish, are not modelled.
      */
     handler: {
       compatible: "iommufd-v1",
