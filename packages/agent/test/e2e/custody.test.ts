@@ -70,6 +70,8 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       const lost = yield* Effect.flip(Effect.sandbox(host.program("custody", "preserve", seed, kernel)))
       assert.include(String(lost), "runs a new kernel")
       assert.notStrictEqual(yield* host.bootId, before)
+      // At boot the host's own agent looks for what to resume, and the device has one opener only.
+      yield* host.inside("systemctl", "is-system-running", "--wait")
     })
   )
 

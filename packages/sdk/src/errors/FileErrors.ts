@@ -113,11 +113,16 @@ export class TokenNotFound extends Schema.TaggedError<TokenNotFound>()("TokenNot
 const broughtBy: Readonly<Record<string, string>> = {
   memfd:
     "CONFIG_LIVEUPDATE_MEMFD (mm/memfd_luo.c, in mainline since 6.19) preserves memfds that aren't hugetlb and have no name in a file system",
-  vfio: "It takes the proposed vfio-pci handler (vfio-pci-v1), which mainline 7.3 doesn't have; a kernel that has it says so of a device that isn't bound, is no whole device of vfio-pci, or whose iommufd is not in the same session",
-  iommufd:
-    "It takes the proposed iommufd handler (iommufd-v1), which mainline 7.3 doesn't have; a kernel that has it says so when mapped memory is not in the same session",
+  vfio: "It takes the proposed vfio-pci handler (vfio-pci-v1), which mainline 7.3 doesn't have",
+  iommufd: "It takes the proposed iommufd handler (iommufd-v1), which mainline 7.3 doesn't have",
   guest_memfd: "It takes the proposed guest_memfd handler (guest_memfd_luo_v1), which mainline 7.3 doesn't have",
   kvm_vm: "It takes the proposed KVM handlers (kvm_vm_luo_v1, kvm_vcpu_luo_v1), which mainline 7.3 doesn't have"
+}
+
+/** What else ENOENT means on a kernel that has the handler. */
+const orElse: Readonly<Record<string, string>> = {
+  vfio: "a kernel that has it says so of a device that isn't bound, is no whole device of vfio-pci, or whose iommufd is not in the same session",
+  iommufd: "a kernel that has it says so when mapped memory is not in the same session"
 }
 
 /**
@@ -132,10 +137,12 @@ const broughtBy: Readonly<Record<string, string>> = {
  */
 export class NoHandler extends Schema.TaggedError<NoHandler>()("NoHandler", origin) {
   get next(): string {
-    return (
-      broughtBy[this.kind ?? ""] ??
+    const kind = this.kind ?? ""
+    const work =
+      broughtBy[kind] ??
       "Linux 7.3 preserves memfds (not hugetlb); other kinds take a kernel that carries their handler"
-    )
+    const other = this.errno === "ENOENT" ? orElse[kind] : undefined
+    return other === undefined ? work : `${work}; ${other}`
   }
   override get message(): string {
     return sentence(this, "This kernel has no live update handler for this kind of file")

@@ -192,8 +192,14 @@ const preservation = Effect.gen(function* () {
 
 const capabilities = Effect.gen(function* () {
   const withoutDevice = yield* Capabilities.probe()
-  const withDevice = yield* Effect.flatMap(VfioDevice.open({ address }), (device) => Capabilities.probe({ device }))
-  return { ...withDevice, vfioWithoutDevice: withoutDevice.preserves.vfio.answer }
+  const device = yield* VfioDevice.open({ address })
+  const withUnbound = yield* Capabilities.probe({ device })
+  const withDevice = yield* Capabilities.probe({ device: yield* VfioDevice.bind(device, yield* Iommufd.open) })
+  return {
+    ...withDevice,
+    vfioWithoutDevice: withoutDevice.preserves.vfio.answer,
+    vfioWithUnbound: withUnbound.preserves.vfio.answer
+  }
 })
 
 const openFiles = Effect.sync(() => readdirSync("/proc/self/fd").length)
