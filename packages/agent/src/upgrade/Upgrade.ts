@@ -21,6 +21,7 @@ import type { VmRecord } from "../vmm/Vm.ts"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import type { VmmError } from "../vmm/VmmError.ts"
 import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } from "../vmm/VmStore.ts"
+import * as CommandLine from "./CommandLine.ts"
 import * as Handover from "./Handover.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
@@ -60,16 +61,12 @@ const fail = (what: string, next: string) => new PreconditionFailed({ what, next
 
 /** The parameters without which the next kernel would throw away what it is handed. */
 const checkCommandLine = (commandLine: string): Effect.Effect<void, PreconditionFailed> => {
-  const parameters = commandLine.split(/\s+/)
-  const isOff = (name: string) =>
-    parameters.some((_) => /^(0|n|N|off|false)$/.test(_.split("=")[1] ?? "on") && _.startsWith(`${name}=`))
-  const live = parameters.some((_) => /^liveupdate=(1|y|Y|on|true)$/.test(_) || _ === "liveupdate")
-  if (!live || isOff("liveupdate"))
+  if (CommandLine.switchOf(commandLine, "liveupdate") !== true)
     return fail(
       "The next kernel's command line doesn't turn live update on, so the guests' memory would be lost",
       `Add liveupdate=on, or use --reuse-cmdline. It was: ${commandLine}`
     )
-  if (isOff("kho"))
+  if (CommandLine.switchOf(commandLine, "kho") === false)
     return fail("The next kernel's command line turns kexec handover off", `Remove kho=off. It was: ${commandLine}`)
   return Effect.void
 }
