@@ -27,8 +27,13 @@ const tokens = { program: Token.make(1n), snapshot: Token.make(2n), start: Token
 /** The descriptor under which the started program finds its snapshot. */
 const SNAPSHOT_FD = 4
 
-/** A first process that knows what to do with the session says so here, at every boot. */
-const SUPPORTED = "/run/liveupdate/first-process"
+/**
+ * A first process that knows what to do with the session says so here, at every boot.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const firstProcessMark = "/run/liveupdate/first-process"
 
 /**
  * @since 0.1.0
@@ -107,7 +112,7 @@ const make = (agent: CarriedAgent) =>
  */
 export const preserve = (agent: CarriedAgent): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Scope.Scope> =>
   Effect.gen(function* () {
-    if (!Fs.existsSync(SUPPORTED)) return
+    if (!Fs.existsSync(firstProcessMark)) return
     const scope = yield* Effect.flatMap(Effect.scope, (outer) => Scope.fork(outer, ExecutionStrategy.sequential))
     yield* make(agent).pipe(
       Scope.extend(scope),

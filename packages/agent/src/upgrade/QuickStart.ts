@@ -13,8 +13,13 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as CarriedAgent from "./CarriedAgent.ts"
 
-/** Where `early` looks for the snapshot. */
-const blob = "/var/lib/liveupdate/resume.blob"
+/**
+ * Where `early` looks for the snapshot.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const blob = "/var/lib/liveupdate/resume.blob"
 
 const keyPath = `${blob}.key`
 
