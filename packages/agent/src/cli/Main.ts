@@ -8,6 +8,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as DoctorCommand from "./DoctorCommand.ts"
 import { ExitCode } from "./ExitCode.ts"
 import * as HostCommands from "./HostCommands.ts"
 import * as Layers from "./Layers.ts"
@@ -19,7 +20,7 @@ import * as VmCommands from "./VmCommands.ts"
 
 const root = Command.make("agent").pipe(
   Command.withDescription("Replaces a host's kernel under its running virtual machines."),
-  Command.withSubcommands([...UpgradeCommand.commands, VmCommands.command, HostCommands.command])
+  Command.withSubcommands([...UpgradeCommand.commands, DoctorCommand.command, VmCommands.command, HostCommands.command])
 )
 
 const cli = Command.run(root, { name: "agent", version: "0.1.0" })
