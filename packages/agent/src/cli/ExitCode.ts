@@ -13,7 +13,7 @@ export const ExitCode = {
   failed: 1,
   usage: 2,
   notFound: 4,
-  /** Something has to be put right first; nothing was touched. */
+  /** Something has to be put right first; nothing was touched. Of `agent doctor`: a check failed. */
   precondition: 5,
   /** The live update was undone; the VMs run as before. */
   rolledBack: 6,

@@ -6,7 +6,7 @@ import type { Format } from "../../src/cli/Output.ts"
 import * as Doctor from "../../src/upgrade/Doctor.ts"
 import { known } from "../../src/upgrade/doctor/Facts.ts"
 import { Check, type Finding } from "../../src/upgrade/doctor/Finding.ts"
-import { healthy } from "../upgrade/facts.ts"
+import { healthy } from "../upgrade/doctor/facts.ts"
 
 const findings: ReadonlyArray<Finding> = [
   { check: "root", verdict: "ok", detail: "runs as root" },

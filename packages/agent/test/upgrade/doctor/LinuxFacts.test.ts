@@ -5,10 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Doctor from "../../src/upgrade/Doctor.ts"
-import { DoctorFacts } from "../../src/upgrade/doctor/Facts.ts"
-import * as LinuxFacts from "../../src/upgrade/doctor/LinuxFacts.ts"
-import * as VmStore from "../../src/vmm/VmStore.ts"
+import * as Doctor from "../../../src/upgrade/Doctor.ts"
+import { DoctorFacts } from "../../../src/upgrade/doctor/Facts.ts"
+import * as LinuxFacts from "../../../src/upgrade/doctor/LinuxFacts.ts"
+import * as VmStore from "../../../src/vmm/VmStore.ts"
 
 const directory = Effect.acquireRelease(
   Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "doctor-"))),

@@ -2,24 +2,27 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import * as OpenFiles from "../../src/upgrade/doctor/OpenFiles.ts"
+import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as Effect from "effect/Effect"
+import * as OpenFiles from "../../../src/upgrade/doctor/OpenFiles.ts"
 
 const proc = Fs.mkdtempSync(Path.join(Os.tmpdir(), "proc-"))
 afterAll(() => Fs.rmSync(proc, { recursive: true }))
 
-const process = (pid: number | string, name: string, ...links: ReadonlyArray<string>) => {
+const { pid: ownPid } = process
+const makeProcess = (pid: number | string, name: string, ...links: ReadonlyArray<string>) => {
   Fs.mkdirSync(`${proc}/${pid}/fd`, { recursive: true })
   Fs.writeFileSync(`${proc}/${pid}/comm`, `${name}\n`)
   links.forEach((link, fd) => void Fs.symlinkSync(link, `${proc}/${pid}/fd/${fd}`))
 }
 
 describe("OpenFiles.scan", () => {
-  process(1, "systemd", "/dev/null", "anon_inode:[luo_session] vm-9")
-  process(30, "quiet", "/dev/null", "anon_inode:[eventfd]", "/dev/liveupdate.old")
-  process(812, "vmmd", "/dev/liveupdate", "/dev/liveupdate", "anon_inode:[luo_session] a b", "socket:[17]")
+  makeProcess(1, "systemd", "/dev/null", "anon_inode:[luo_session] vm-9")
+  makeProcess(30, "quiet", "/dev/null", "anon_inode:[eventfd]", "/dev/liveupdate.old")
+  makeProcess(812, "vmmd", "/dev/liveupdate", "/dev/liveupdate", "anon_inode:[luo_session] a b", "socket:[17]")
   // Ended between two looks.
   Fs.mkdirSync(`${proc}/900`)
-  process("self", "not a pid", "/dev/liveupdate")
+  makeProcess("self", "not a pid", "/dev/liveupdate")
 
   it("names who has the device open, once, and who holds which sessions", () => {
     const vmmd = { pid: 812, name: "vmmd" }
@@ -61,6 +64,25 @@ describe("OpenFiles.lockedBy", () => {
     const large = "1: FLOCK  ADVISORY  WRITE 5 103:fffff:9 0 EOF"
     assert.strictEqual(OpenFiles.lockedBy(large, { dev: 0xfff103ff, ino: 9 }), 5)
   })
+
+  // A file system whose device number stat(2) doesn't change, as /run is one.
+  it.scoped.skipIf(!Fs.existsSync("/dev/shm"))("the kernel's own words for the host's lock", () =>
+    Effect.gen(function* () {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => Fs.mkdtempSync("/dev/shm/doctor-")),
+        (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
+      )
+      const path = `${directory}/host.lock`
+      const holder = () => OpenFiles.lockedBy(Fs.readFileSync("/proc/locks", "latin1"), Fs.statSync(path))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* HostLock.acquire(path)
+          assert.strictEqual(holder(), ownPid)
+        })
+      )
+      assert.strictEqual(holder(), undefined)
+    })
+  )
 
   it("nobody", () => assert.strictEqual(OpenFiles.lockedBy("", file), undefined))
 })

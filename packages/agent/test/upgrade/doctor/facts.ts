@@ -1,5 +1,5 @@
 /** Facts of a host on which nothing is wrong. */
-import * as Facts from "../../src/upgrade/doctor/Facts.ts"
+import * as Facts from "../../../src/upgrade/doctor/Facts.ts"
 
 const { known, absent } = Facts
 
