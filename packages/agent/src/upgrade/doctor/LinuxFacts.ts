@@ -19,7 +19,17 @@ import * as HostFacts from "../HostFacts.ts"
 import * as QuickStart from "../QuickStart.ts"
 import * as Recovery from "../Recovery.ts"
 import * as RunLog from "../RunLog.ts"
-import { absent, type Directory, DoctorFacts, type Fact, type Facts, known, type Process, unknown } from "./Facts.ts"
+import {
+  absent,
+  type Directory,
+  DoctorFacts,
+  type Fact,
+  type Facts,
+  known,
+  type Process,
+  unknown,
+  value
+} from "./Facts.ts"
 import * as OpenFiles from "./OpenFiles.ts"
 
 /** What `look` finds at a path. */
@@ -93,15 +103,16 @@ const guests: Effect.Effect<Facts["guests"], never, VmStore> = Effect.gen(functi
   )
 }).pipe(Effect.catchAll((error) => Effect.succeed(unknown(error.message))))
 
-const lastRun: Effect.Effect<Facts["lastRun"]> = Effect.gen(function* () {
+const lastRun = (): Facts["lastRun"] => {
   const runs = at(RunLog.defaultDirectory, () => Fs.readdirSync(RunLog.defaultDirectory).sort())
   if (runs._tag !== "known") return runs
   const run = runs.value.at(-1)
   if (run === undefined) return absent(`run in ${RunLog.defaultDirectory}`)
-  const lines = (yield* RunLog.readFrom(run, 0)).lines
-  const outcome = lines.flatMap((line) => Event.parse(line) ?? []).findLast((event) => event.type === "outcome")
-  return known({ run, result: outcome?.result })
-})
+  const log = text(RunLog.fileOf(run))
+  if (log._tag === "unknown") return log
+  const events = (value(log) ?? "").split("\n").flatMap((line) => Event.parse(line) ?? [])
+  return known({ run, result: events.findLast((event) => event.type === "outcome")?.result })
+}
 
 /** Damaged notes are none to `agent resume` either. */
 const pendingRun: Effect.Effect<Facts["pendingRun"]> = Effect.suspend(() => {
@@ -191,7 +202,7 @@ const look = Effect.gen(function* () {
     kexecLoaded: text("/sys/kernel/kexec_loaded"),
     lockHolder: lock,
     pendingRun: yield* pendingRun,
-    lastRun: yield* lastRun,
+    lastRun: lastRun(),
     firstProcess: text("/proc/1/comm"),
     unit: unit(),
     unitWantedBy: unitWantedBy(),
