@@ -220,6 +220,11 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       const status = (yield* host.agent("status")).stdout
       assert.include(status, `${vm} failed at start-vmm`)
       const keeper = /session liveupdate-vm\S*web-1 \(keeper, pid (\d+)\)/.exec(status)?.[1] ?? assert.fail(status)
+      // The same by looking at who has it open, without asking the keeper.
+      const examined = (yield* host.agent("doctor")).stdout
+      assert.match(examined, new RegExp(`^warn +sessions .*liveupdate-vm\\S*web-1 in \\S+ \\(pid ${keeper}\\)`, "m"))
+      assert.match(examined, /^warn +last-run .* left a VM to the operator$/m)
+      assert.match(examined, /^ +→ Don't reboot\. .*agent resume$/m)
       // Started from memory, where its program has no path: no file of ours was needed for it.
       assert.include(yield* host.output("readlink", `/proc/${keeper}/exe`), "(deleted)")
 
