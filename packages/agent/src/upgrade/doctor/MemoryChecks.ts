@@ -15,8 +15,8 @@ const FOLIO_RECORD = 16
 const mib = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`
 
 /**
- * What a live update takes that isn't taken yet, and by what. The guests' share is exact, the rest is what was seen to be
- * copied:
+ * What a live update takes that isn't taken yet, and by what. An estimate from above for the guests' share,
+ * as folios may be larger than a page; what VMMs write as device state, a few MiB each, is left out:
  * - preserving fills the holes of a memfd (`memfd_luo_preserve_folios` in `mm/memfd_luo.c`), so RAM that a guest never touched
  *   is allocated, and what is preserved is listed, folio by folio;
  * - the next kernel's image is read into memory and copied to where it will run (`kernel/kexec_file.c`); the running kernel's
