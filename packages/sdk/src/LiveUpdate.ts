@@ -112,8 +112,8 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.scop
     /** After the jump there is only forward: a session that nobody else can hold is retrieved all the same, and it is said. */
     const say = (error: Custody.HoldFailed | Custody.HolderSilent) => Effect.logFatal(error.message)
 
-    /** From the kernel and at once into custody, or else from the custody that it is in. */
-    const obtain = (name: string): Effect.Effect<number, LiveUpdateError> =>
+    /** From the kernel and at once into custody. */
+    const take = (name: string): Effect.Effect<number, LiveUpdateError> =>
       Effect.gen(function* () {
         const deposit = yield* Effect.catchAll(custody.prepare(name), (error) => Effect.as(say(error), undefined))
         let failure: Custody.HoldFailed | undefined
@@ -123,13 +123,17 @@ export const layer: Layer.Layer<LiveUpdate, never, Custody.Custody> = Layer.scop
         if (failure !== undefined) yield* say(failure)
         else if (deposit !== undefined) yield* Effect.catchAll(deposit.settled, say)
         return fd
-      }).pipe(
-        Effect.scoped,
-        Effect.catchTag("SessionAlreadyRetrieved", (error) =>
-          custody.claim(name).pipe(
-            Effect.catchAll((silent) => Effect.as(say(silent), undefined)),
-            Effect.flatMap((fd) => (fd === undefined ? Effect.fail(error) : Effect.succeed(fd)))
-          )
+      }).pipe(Effect.scoped)
+
+    /**
+     * From the kernel, or else from the custody that it is in. Who has neither asks the kernel once more: a session that was finished
+     * is there, and retrieved, until its last descriptor is closed, and that may be a holder's that was just told to.
+     */
+    const obtain = (name: string): Effect.Effect<number, LiveUpdateError> =>
+      Effect.catchTag(take(name), "SessionAlreadyRetrieved", () =>
+        custody.claim(name).pipe(
+          Effect.catchAll((silent) => Effect.as(say(silent), undefined)),
+          Effect.flatMap((fd) => (fd === undefined ? take(name) : Effect.succeed(fd)))
         )
       )
 
