@@ -29,6 +29,8 @@ interface Jump {
   readonly bootId: { readonly before: string; readonly after: string }
   readonly lastTickBefore: number
   readonly kernelLog: string
+  /** How systemd's own start of `agent resume` ended, which comes when the first process has long begun. */
+  readonly resumeUnit: string
 }
 
 const jumps: Array<Jump> = []
@@ -47,12 +49,14 @@ const jump = Effect.gen(function* () {
   const passes = (seen: GuestConsole.GuestConsole) => seen.verdicts.filter((verdict) => verdict.whole).length
   const resumed = passes(yield* host.console(vm))
   yield* host.waitFor(vm, "a pass over the pattern", (seen) => passes(seen) >= resumed + 2)
+  yield* host.inside("systemctl", "is-system-running", "--wait")
   jumps.push({
     events,
     release: { before: release, after: yield* host.release },
     bootId: { before: bootId, after: yield* host.bootId },
     lastTickBefore: GuestConsole.lastTick(console),
-    kernelLog: yield* host.output("dmesg")
+    kernelLog: yield* host.output("dmesg"),
+    resumeUnit: yield* host.output("systemctl", "show", "--property=Result", "--value", "liveupdate-resume.service")
   })
 })
 
@@ -110,6 +114,15 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
         const started = jumps.map(({ kernelLog }) => /liveupdate-init: starting (.*)/.exec(kernelLog)?.[1])
         assert.deepStrictEqual(started, ["the agent that was sent along", "/opt/liveupdate/early"])
       })
+    )
+
+    it.effect("systemd starts `agent resume` as well, which finds nothing to do and no reason to fail", () =>
+      Effect.sync(() =>
+        assert.deepStrictEqual(
+          jumps.map(({ resumeUnit }) => resumeUnit),
+          ["success", "success"]
+        )
+      )
     )
 
     it.effect("the host's kernel is another one each time, and was handed the guest by the one before", () =>
