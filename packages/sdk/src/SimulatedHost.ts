@@ -13,11 +13,11 @@ import * as Schema from "effect/Schema"
 import type { ErrnoName } from "./internal/errno.ts"
 
 /**
- * The kernel that the host runs. `6.19`: no guard against preserving a file twice, no session names, 744 sessions and 128 files
- * in each; taken from its source, not compared with one that runs. `7.2` and `7.3` are the same to a program, and compared with running ones. `handlers`: 7.3, and
- * the handlers for iommufds, VFIO devices, KVM VMs and guest_memfds as they are proposed upstream, with `/dev/iommu`, `/dev/kvm` and
- * the VFIO devices of `pciDevices`; read from the patches under review, so it may change with them. vCPUs, and the marks on page
- * tables (`Iommufd.markPageTable`), are not in it.
+ * The kernel that the host runs. `6.19`: no guard against preserving a file twice, no session names, 744 sessions and 128 files in
+ * each; taken from its source, not compared with one that runs. `7.2` and `7.3` are the same to a program, and compared with
+ * running ones. `handlers`: 7.3, and the handlers for iommufds, VFIO devices, KVM VMs and guest_memfds as they are proposed
+ * upstream, with `/dev/iommu`, `/dev/kvm` and the VFIO devices of `pciDevices`; read from the patches under review, so it may
+ * change with them. vCPUs, and the marks on page tables (`Iommufd.markPageTable`), are not in it.
  *
  * @since 0.1.0
  * @category models

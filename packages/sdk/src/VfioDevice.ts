@@ -156,10 +156,7 @@ export const adopt = Effect.fn("VfioDevice.adopt")(function* (options: {
   readonly fd: number
   readonly iommufd: Iommufd.Iommufd
 }): Effect.fn.Return<VfioDevice, LiveUpdateError, Scope.Scope> {
-  return {
-    ...own(yield* Fd.adopt("vfio.adopt", kind, options)),
-    requires: Effect.succeed([options.iommufd])
-  }
+  return withIommufd(own(yield* Fd.adopt("vfio.adopt", kind, options)), options.iommufd)
 })
 
 /**

@@ -12,7 +12,7 @@ import {
 import type { FileHandler, IncomingFiles, OutgoingFiles } from "./FileHandler.ts"
 import type { Vm } from "./KvmVmHandler.ts"
 import * as MemoryCopy from "./MemoryCopy.ts"
-import type { Special, Specials } from "./Specials.ts"
+import { type Special, type Specials, table } from "./Specials.ts"
 
 const PAGE = 4096
 
@@ -38,13 +38,10 @@ export interface GuestMemories {
 }
 
 export const make = (real: SystemCalls, specials: Specials): GuestMemories => {
-  const memories = new WeakMap<Special, GuestMemory>()
+  const memories = table<GuestMemory>(specials)
   let count = 0
 
-  const find = (fd: number): GuestMemory | undefined => {
-    const special = specials.find(fd)
-    return special === undefined ? undefined : memories.get(special)
-  }
+  const { find } = memories
 
   const hasHoles = (fd: number): boolean => {
     const status = real.status(fd)
@@ -84,8 +81,7 @@ export const make = (real: SystemCalls, specials: Specials): GuestMemories => {
         }
       }
     }
-    memories.set(special, memory)
-    return special
+    return memories.enter(special, memory)
   }
 
   /** `kvm_gmem_luo_freeze`: the token under which its VM goes along, or a negated errno. */

@@ -3,7 +3,7 @@ import type { SystemCalls } from "../Kernel.ts"
 import { dispatch } from "./DeviceRequest.ts"
 import type { FileHandler } from "./FileHandler.ts"
 import * as IommufdContext from "./IommufdContext.ts"
-import type { Special, Specials } from "./Specials.ts"
+import { type Special, type Specials, table } from "./Specials.ts"
 
 export const path = "/dev/iommu"
 
@@ -20,14 +20,11 @@ export interface Iommufds {
 }
 
 export const make = (real: SystemCalls, specials: Specials): Iommufds => {
-  const contexts = new WeakMap<Special, IommufdContext.IommufdContext>()
+  const contexts = table<IommufdContext.IommufdContext>(specials)
   const alive = new Set<IommufdContext.IommufdContext>()
   let count = 0
 
-  const find = (fd: number): IommufdContext.IommufdContext | undefined => {
-    const special = specials.find(fd)
-    return special === undefined ? undefined : contexts.get(special)
-  }
+  const { find } = contexts
 
   const openFile = (link: string, reopen: () => number, prepare: (context: IommufdContext.IommufdContext) => void) =>
     specials.open(() => {
@@ -47,8 +44,7 @@ export const make = (real: SystemCalls, specials: Specials): Iommufds => {
         release: context.close,
         link
       }
-      contexts.set(special, context)
-      return special
+      return contexts.enter(special, context)
     })
   const open = (): number => openFile(path, open, () => {})
 

@@ -3,7 +3,7 @@ import * as ioctl from "../ioctl.ts"
 import type { SystemCalls } from "../Kernel.ts"
 import { dispatch, withStruct } from "./DeviceRequest.ts"
 import type { FileHandler } from "./FileHandler.ts"
-import type { Special, Specials } from "./Specials.ts"
+import { type Special, type Specials, table } from "./Specials.ts"
 
 export const path = "/dev/kvm"
 
@@ -42,13 +42,10 @@ const extension = (capability: number): number => {
 }
 
 export const make = (real: SystemCalls, specials: Specials, makeMemory: MakeMemory): KvmVms => {
-  const vms = new WeakMap<Special, Vm>()
+  const vms = table<Vm>(specials)
   let count = 0
 
-  const find = (fd: number): Vm | undefined => {
-    const special = specials.find(fd)
-    return special === undefined ? undefined : vms.get(special)
-  }
+  const { find } = vms
 
   const create = (type: number): number => {
     if (type !== DEFAULT_TYPE) return -EINVAL
@@ -70,8 +67,7 @@ export const make = (real: SystemCalls, specials: Specials, makeMemory: MakeMemo
         },
         link: "anon_inode:kvm-vm"
       }
-      vms.set(special, vm)
-      return special
+      return vms.enter(special, vm)
     })
   }
 

@@ -52,6 +52,27 @@ export interface Specials {
   readonly close: (fd: number) => number
 }
 
+/** What a driver keeps of its own open files. */
+export interface Table<A> {
+  readonly enter: (special: Special, entry: A) => Special
+  /** Nothing for descriptors of any other file. */
+  readonly find: (fd: number) => A | undefined
+}
+
+export const table = <A>(specials: Specials): Table<A> => {
+  const entries = new WeakMap<Special, A>()
+  return {
+    enter: (special, entry) => {
+      entries.set(special, entry)
+      return special
+    },
+    find: (fd) => {
+      const special = specials.find(fd)
+      return special === undefined ? undefined : entries.get(special)
+    }
+  }
+}
+
 export const make = (real: SystemCalls): Specials => {
   const files = new Map<string, OpenFile>()
 

@@ -6,7 +6,7 @@ import type { FileHandler, IncomingFiles } from "./FileHandler.ts"
 import type { IommufdContext } from "./IommufdContext.ts"
 import type { Iommufds } from "./IommufdHandler.ts"
 import type { PciBus, PciFunction } from "./PciBus.ts"
-import type { Special, Specials } from "./Specials.ts"
+import { type Special, type Specials, table } from "./Specials.ts"
 
 /** An open character device: `struct vfio_device_file` (drivers/vfio/vfio.h). */
 interface DeviceFile {
@@ -42,16 +42,13 @@ const INFO = { flags: 0x1 | 0x2, num_regions: 9, num_irqs: 5 } as const
 const VFIO_DEVICE_ATTACH_PASID = 0x1
 
 export const make = (real: SystemCalls, specials: Specials, bus: PciBus, iommufds: Iommufds): VfioDevices => {
-  const files = new WeakMap<Special, DeviceFile>()
+  const files = table<DeviceFile>(specials)
   /** Addresses of devices that are bound through one of their files. */
   const inUse = new Set<string>()
   const incoming = new Set<string>()
   let count = 0
 
-  const find = (fd: number): DeviceFile | undefined => {
-    const special = specials.find(fd)
-    return special === undefined ? undefined : files.get(special)
-  }
+  const { find } = files
 
   /** `vfio_df_ioctl_bind_iommufd` */
   const bind = (file: DeviceFile) =>
@@ -121,8 +118,7 @@ export const make = (real: SystemCalls, specials: Specials, bus: PciBus, iommufd
         // `vfio_device_show_fdinfo`
         information: `vfio-device-syspath: ${pci.path}\n`
       }
-      files.set(special, file)
-      return special
+      return files.enter(special, file)
     })
   const open = (node: string): number => {
     const pci = bus.behind(node)
