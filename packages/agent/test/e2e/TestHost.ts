@@ -61,6 +61,10 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     ) => Effect.Effect<GuestConsole.GuestConsole>
     /** Waits for this tick, by default for the next one: the guest runs. */
     readonly waitForTick: (vm: string, number?: number) => Effect.Effect<GuestConsole.GuestConsole>
+    /** Waits until systemd has started everything: at boot its `agent resume` has the device and the host's lock for a moment. */
+    readonly booted: Effect.Effect<void>
+    /** Waits until there is no keeper: one that holds nothing more ends by itself, and takes its socket along. */
+    readonly keeperGone: Effect.Effect<void>
     /** `uname -r` */
     readonly release: Effect.Effect<string>
     readonly bootId: Effect.Effect<string>
@@ -215,6 +219,10 @@ const make = (label: string, options: Options) =>
           const wanted = number ?? GuestConsole.lastTick(yield* console(vm)) + 1
           return yield* waitFor(vm, `tick ${wanted}`, (seen) => GuestConsole.lastTick(seen) >= wanted)
         }),
+      booted: Effect.asVoid(inside("systemctl", "is-system-running", "--wait")),
+      keeperGone: Effect.asVoid(
+        output("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
+      ),
       release: output("uname", "-r"),
       bootId: output("cat", "/proc/sys/kernel/random/boot_id"),
       otherKernel: Effect.gen(function* () {

@@ -70,8 +70,7 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       const lost = yield* Effect.flip(Effect.sandbox(host.program("custody", "preserve", seed, kernel)))
       assert.include(String(lost), "runs a new kernel")
       assert.notStrictEqual(yield* host.bootId, before)
-      // At boot the host's own agent looks for what to resume, and the device has one opener only.
-      yield* host.inside("systemctl", "is-system-running", "--wait")
+      yield* host.booted
     })
   )
 
@@ -175,7 +174,7 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       yield* host.output("chmod", "0700", "/run/liveupdate", "/run/liveupdate/keeper")
 
       yield* program("release", "somebody")
-      yield* host.inside("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
+      yield* host.keeperGone
       assert.strictEqual(yield* keepers, "0")
     })
   )
@@ -234,7 +233,7 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       const seen = yield* host.waitForTick(vm)
       GuestConsole.assertUnharmed(seen)
       assert.notInclude((yield* host.agent("status")).stdout, "Held until it is finished")
-      yield* host.inside("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
+      yield* host.keeperGone
       assert.strictEqual(yield* keepers, "0")
     })
   )

@@ -42,8 +42,7 @@ const read = ({ code, stderr, stdout }: TestHost.Said) => {
 /** From outside, as an operator types it. */
 const doctor = Effect.gen(function* () {
   const host = yield* TestHost.TestHost
-  // At boot systemd's `agent resume` has the host's lock for a moment.
-  yield* host.inside("systemctl", "is-system-running", "--wait")
+  yield* host.booted
   return read(yield* host.agent("doctor", "--output", "ndjson"))
 })
 
@@ -65,9 +64,8 @@ layer(TestHost.layer("doctor"), { excludeTestServices: true, timeout: "20 minute
   it.effect("a host that was just booted: every check says ok, exit code 0, and nothing has changed", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      yield* host.inside("systemctl", "is-system-running", "--wait")
-      // The keeper that `agent resume` may have started at boot takes its socket along when it ends.
-      yield* host.output("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
+      yield* host.booted
+      yield* host.keeperGone
       const before = yield* traces
       yield* isWell
       assert.deepStrictEqual(yield* traces, before)

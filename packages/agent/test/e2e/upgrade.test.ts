@@ -49,7 +49,7 @@ const jump = Effect.gen(function* () {
   const passes = (seen: GuestConsole.GuestConsole) => seen.verdicts.filter((verdict) => verdict.whole).length
   const resumed = passes(yield* host.console(vm))
   yield* host.waitFor(vm, "a pass over the pattern", (seen) => passes(seen) >= resumed + 2)
-  yield* host.inside("systemctl", "is-system-running", "--wait")
+  yield* host.booted
   jumps.push({
     events,
     release: { before: release, after: yield* host.release },
