@@ -52,6 +52,22 @@ describe("TimeLine", () => {
     assert.deepStrictEqual([line?.from, line?.to], ["7.3.4-a", "7.3.4-b"])
   })
 
+  it("counts a VMM that started beside us as its own while we waited for it, and as ours when it was there first", () => {
+    const beside = (waitedMs: number) =>
+      TimeLine.make(
+        events.map((event) =>
+          event.type === "step" && event.step === "start-vmm"
+            ? event.status === "started"
+              ? { ...event, monotonic: 140 }
+              : { ...event, detail: { early: true, waitedMs } }
+            : event
+        )
+      )?.blackouts[0]
+    const [slower, faster] = [beside(300), beside(4)]
+    assert.deepStrictEqual([slower?.vmmStart, slower?.ours, slower?.total], [1360, 120, 3600])
+    assert.deepStrictEqual([faster?.vmmStart, faster?.ours, faster?.total], [4, 1476, 3600])
+  })
+
   it("puts what happened while the guest ran before the zero", () => {
     const bar = TimeLine.make(events)?.bars.find((_) => _.step === "preserve-running")
     assert.deepStrictEqual(bar, { step: "preserve-running", vm: "a", start: -8000, duration: 900 })

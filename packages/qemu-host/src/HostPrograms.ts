@@ -58,10 +58,15 @@ export const layer: Layer.Layer<
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
     const command = yield* runner
-    const sources = { channeld: "host/channeld.c", init: "host/init.c", "guest-init": "guest/init.c" } as const
+    const sources = {
+      channeld: ["host/channeld.c"],
+      init: ["host/init.c", "host/keeper.c", "host/resume.c"],
+      "guest-init": ["guest/init.c"]
+    } as const
+    const headers = ["host/keeper.h", "host/luo.h", "host/resume.h"]
 
     const programs = Effect.gen(function* () {
-      const contents = yield* Effect.forEach(Object.values(sources), (source) => {
+      const contents = yield* Effect.forEach([...Object.values(sources).flat(), ...headers], (source) => {
         const path = paths.join(resources.directory, source)
         return fs
           .readFileString(path)
@@ -74,7 +79,7 @@ export const layer: Layer.Layer<
         inputs: ["1", compiler, ...contents],
         build: (directory) =>
           Effect.gen(function* () {
-            for (const [name, source] of Object.entries(sources))
+            for (const [name, files] of Object.entries(sources))
               yield* command([
                 "gcc",
                 "-std=gnu11",
@@ -84,7 +89,7 @@ export const layer: Layer.Layer<
                 "-Wall",
                 "-o",
                 paths.join(directory, name),
-                paths.join(resources.directory, source)
+                ...files.map((file) => paths.join(resources.directory, file))
               ])
             const data = yield* fs.readFile(paths.join(directory, "guest-init"))
             yield* fs.writeFile(paths.join(directory, "guest.cpio"), archive([{ path: "init", mode: 0o100755, data }]))

@@ -88,7 +88,7 @@ const kernel = (directory: string) =>
 const connection: VmConnection = {
   pid: 0,
   ramFd: 3,
-  status: Effect.succeed({ state: "paused", detail: "rehearsal" }),
+  status: Effect.succeed({ state: "incoming", detail: "rehearsal" }),
   saveBlockers: Effect.succeed([]),
   pause: Effect.void,
   resume: Effect.void,
@@ -99,8 +99,16 @@ const connection: VmConnection = {
   exited: Effect.void
 }
 
+/** A VMM that was started early is found by its command line: this process plays it, too. */
+const ourCommand = () => Fs.readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1)
+
+const launched = (config: VmConfig) =>
+  Effect.succeed({ process: { pid: 0, pidStartTime: "0", ramFd: 3, config }, connection })
+
 const vmm = Layer.succeed(Vmm, {
-  launch: (config) => Effect.succeed({ process: { pid: 0, pidStartTime: "0", ramFd: 3, config }, connection }),
+  launch: launched,
+  incomingCommand: ourCommand,
+  adopt: launched,
   connect: () => Effect.succeed(connection),
   isRunning: () => Effect.succeed(false)
 })
@@ -111,6 +119,9 @@ const vmm = Layer.succeed(Vmm, {
  */
 export const rehearse = (): void => {
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-rehearsal-"))
+  const runtimeDir = Path.join(directory, config.id)
+  Fs.mkdirSync(runtimeDir, { mode: 0o700 })
+  Fs.writeFileSync(Path.join(runtimeDir, "started"), `${process.pid} 0\n`)
   Effect.runFork(
     // The layers of the real thing are built, too; nothing is asked of them.
     Layer.build(Layers.host).pipe(

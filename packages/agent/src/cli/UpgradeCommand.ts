@@ -92,7 +92,7 @@ const upgrade = Command.make(
               kernel,
               ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
               commandLine: Option.getOrElse(commandLine, () => running),
-              prepare: (vmms) => QuickStart.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)), vmms)
+              prepare: (vms) => QuickStart.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)), vms)
             },
             log
           )

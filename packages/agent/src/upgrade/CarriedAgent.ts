@@ -1,7 +1,7 @@
 /**
  * The second half of a live update, sent along with the memory: Node, the start-up snapshot, and what to do with them lie in
- * a session of their own. The next kernel's first process starts them from there before anything is read from a disk
- * (`packages/qemu-host/host/init.c`, which describes what it expects).
+ * a session of their own. The next kernel's first process starts them from there before anything is read from a disk, and the VMMs
+ * beside them (`packages/qemu-host/host/resume.c`).
  *
  * @since 0.1.0
  */
@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as StartInstructions from "./StartInstructions.ts"
 
 /**
  * @since 0.1.0
@@ -48,6 +49,9 @@ export interface CarriedAgent {
   readonly flags: ReadonlyArray<string>
   /** Paths of files that the VMMs will need next. */
   readonly readAhead: ReadonlyArray<string>
+  /** Sessions to retrieve and hold, besides those of the VMs. */
+  readonly sessions: ReadonlyArray<string>
+  readonly vms: ReadonlyArray<StartInstructions.VmmToStart>
 }
 
 /** Runs a program to its end; fails with the last line that it said. */
@@ -74,23 +78,21 @@ const copyOf = (name: string, path: string) =>
     return memfd
   })
 
-const start = (agent: CarriedAgent) =>
-  [
-    "node",
-    ...agent.flags,
-    "--snapshot-blob",
-    `/proc/self/fd/${SNAPSHOT_FD}`,
-    "resume",
-    "",
-    ...agent.readAhead,
-    ""
-  ].join("\n")
+const start = ({ flags, readAhead, sessions, vms }: CarriedAgent) =>
+  Effect.try(() =>
+    StartInstructions.encode({
+      arguments: ["node", ...flags, "--snapshot-blob", `/proc/self/fd/${SNAPSHOT_FD}`, "resume"],
+      readAhead,
+      sessions,
+      vms
+    })
+  )
 
 const make = (agent: CarriedAgent) =>
   Effect.gen(function* () {
     const program = yield* copyOf("liveupdate-program", agent.program)
     const snapshot = yield* copyOf("liveupdate-snapshot", agent.snapshot)
-    const text = Buffer.from(start(agent))
+    const text = yield* start(agent)
     const instructions = yield* Memfd.create({ name: "liveupdate-start", size: text.length })
     yield* Memfd.write(instructions, 0, text)
     const outgoing = yield* LiveUpdate.create(session)

@@ -11,7 +11,10 @@ import * as Path from "node:path"
 import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { VmRecord } from "../vmm/Vm.ts"
+import { Vmm } from "../vmm/Vmm.ts"
 import * as CarriedAgent from "./CarriedAgent.ts"
+import * as Handover from "./Handover.ts"
 
 /**
  * Where `early` looks for the snapshot.
@@ -68,7 +71,7 @@ const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
 ]
 
 /**
- * Makes all of it ready for VMMs with these pids, and sends along what the next kernel's first process can start at once. Without it a
+ * Makes all of it ready for these VMs, and sends along what the next kernel's first process can start at once. Without it a
  * live update works all the same, only with a longer blackout, so a failure is a warning. What is sent along is given back
  * with the scope.
  *
@@ -77,16 +80,17 @@ const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
  */
 export const prepare = (
   script: string,
-  vmms: ReadonlyArray<number>
-): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Scope.Scope> =>
+  vms: ReadonlyArray<VmRecord>
+): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope> =>
   Effect.gen(function* () {
+    const { incomingCommand } = yield* Vmm
     const flags = yield* Effect.try(() =>
       Fs.readFileSync(Path.join(Path.dirname(script), "resume.flags"), "utf8")
         .trim()
         .split(" ")
     )
     // Ours first, which this process runs from as well; but for Node itself, which is read before anything can be read ahead.
-    const readAhead = (yield* Effect.try(() => mappedFiles([process.pid, ...vmms]))).filter(
+    const readAhead = (yield* Effect.try(() => mappedFiles([process.pid, ...vms.map((_) => _.pid)]))).filter(
       (file) => file !== process.execPath
     )
     yield* Effect.try(() => {
@@ -94,7 +98,22 @@ export const prepare = (
       Fs.writeFileSync(filesPath, `${readAhead.join("\n")}\n`, { mode: 0o600 })
     })
     yield* makeSnapshot(script, flags)
-    yield* CarriedAgent.preserve({ program: process.execPath, snapshot: blob, flags, readAhead })
+    yield* CarriedAgent.preserve({
+      program: process.execPath,
+      snapshot: blob,
+      flags,
+      readAhead,
+      sessions: [Handover.indexSession],
+      vms: vms.map(({ id, config, ...paths }) => ({
+        session: Handover.vmSession(id),
+        ramToken: Handover.tokens.ram,
+        runtimeDir: paths.runtimeDir,
+        logPath: paths.logPath,
+        consolePath: paths.consolePath,
+        qmpPath: paths.qmpPath,
+        command: incomingCommand(config, paths)
+      }))
+    })
   }).pipe(
     Effect.catchAll((error) =>
       Effect.logWarning("the second half is not ready to start fast, the blackout will be longer", error.message)

@@ -15,7 +15,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { makeRecord } from "../vmm/Vm.ts"
+import * as StartedVmm from "../vmm/StartedVmm.ts"
+import { makeRecord, type VmConfig, type VmPaths } from "../vmm/Vm.ts"
 import { Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as CarriedAgent from "./CarriedAgent.ts"
@@ -64,6 +65,31 @@ const readIndex = Effect.gen(function* () {
   return { session, index: manifest.data, from: manifest.kernel ?? "an unknown kernel" }
 })
 
+/** A VMM for the guest that waits for its state; `started` is one that is there. */
+const vmmFor = (config: VmConfig, paths: VmPaths, ramFd: number, started: StartedVmm.StartedVmm | undefined) =>
+  Effect.gen(function* () {
+    const vmm = yield* Vmm
+    const from = yield* HostClock.monotonic
+    const since = Effect.map(HostClock.monotonic, (now) => Math.round(now - from))
+    const launch = Effect.gen(function* () {
+      const launched = yield* vmm.launch(config, paths, { ramFd, incoming: true })
+      yield* StartedVmm.note(paths, { pid: launched.process.pid, at: from })
+      return { ...launched, state: "incoming" as const, waitedMs: yield* since }
+    })
+    if (started === undefined) return yield* launch
+    return yield* Effect.gen(function* () {
+      const adopted = yield* vmm.adopt(config, paths, started.pid)
+      const { state } = yield* adopted.connection.status
+      // Running: an agent has brought it so far, and was killed. Whatever else it is, its guest has not run since the state was saved.
+      if (state === "incoming" || state === "running") return { ...adopted, state, waitedMs: yield* since }
+      yield* adopted.connection.quit
+      return yield* launch
+    }).pipe(
+      // One that has ended, of which this one will say why if it ends as well.
+      Effect.catchTag("VmmExited", () => launch)
+    )
+  })
+
 const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -84,16 +110,26 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
       }).pipe(log.step("retrieve", { vm: vm.id }))
 
       const paths = yield* store.prepare(vm.id)
-      const { process, connection } = yield* vmm
-        .launch(carried.config, paths, { ramFd: ram.fd, incoming: true })
-        .pipe(log.step("start-vmm", { vm: vm.id }))
-      yield* Effect.gen(function* () {
-        yield* connection.loadState(state.fd).pipe(log.step("load-state", { vm: vm.id }))
-        yield* connection.resume.pipe(log.step("resume", { vm: vm.id }))
-      }).pipe(
-        // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
-        Effect.tapError(() => Effect.ignore(connection.quit))
+      const started = yield* StartedVmm.find(paths, vmm.incomingCommand(carried.config, paths))
+      const {
+        process,
+        connection,
+        state: condition
+      } = yield* vmmFor(carried.config, paths, ram.fd, started).pipe(
+        log.step("start-vmm", {
+          vm: vm.id,
+          since: started?.at,
+          describe: ({ waitedMs }) => ({ early: started !== undefined, waitedMs })
+        })
       )
+      if (condition !== "running")
+        yield* Effect.gen(function* () {
+          yield* connection.loadState(state.fd).pipe(log.step("load-state", { vm: vm.id }))
+          yield* connection.resume.pipe(log.step("resume", { vm: vm.id }))
+        }).pipe(
+          // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
+          Effect.tapError(() => Effect.ignore(connection.quit))
+        )
       yield* store.put(makeRecord(paths, process, carried.createdAt))
       yield* session.finish.pipe(log.step("finish", { vm: vm.id }))
     })

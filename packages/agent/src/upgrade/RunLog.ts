@@ -51,6 +51,8 @@ export interface RunLog {
     step: Step,
     about?: {
       readonly vm?: string
+      /** When it began, if not now; milliseconds of CLOCK_MONOTONIC. */
+      readonly since?: number | undefined
       /** What the step's result has to say to a reader of the log. */
       readonly describe?: (value: A) => Readonly<Record<string, unknown>>
     }
@@ -118,7 +120,7 @@ export const open = (options: {
         Effect.sync(() => {
           current = name
         }),
-        emit({ ...about, status: "started" })
+        emit({ ...about, status: "started" }, options?.since)
       )
       return Effect.zipRight(
         begin,

@@ -38,8 +38,10 @@ export interface UpgradeOptions {
   readonly kernel: string
   readonly initrd?: string
   readonly commandLine: string
-  /** Makes ready, while the guests run, what lets the second half start faster, given the VMMs' pids; see `QuickStart`. */
-  readonly prepare?: (vmms: ReadonlyArray<number>) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Scope.Scope>
+  /** Makes ready, while the guests run, what lets the second half start faster; see `QuickStart`. */
+  readonly prepare?: (
+    vms: ReadonlyArray<VmRecord>
+  ) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope>
 }
 
 /** A VM to carry: its record, and a line to its VMM. */
@@ -216,7 +218,7 @@ const carry = (options: UpgradeOptions, targets: ReadonlyArray<Target>, log: Run
   Effect.gen(function* () {
     yield* Recovery.note({ version: 1, run: log.run, vms: targets.map((_) => _.record.id) })
     yield* Kexec.load(options).pipe(log.step("load-kernel"))
-    yield* (options.prepare?.(targets.map((_) => _.record.pid)) ?? Effect.void).pipe(log.step("prepare"))
+    yield* (options.prepare?.(targets.map((_) => _.record)) ?? Effect.void).pipe(log.step("prepare"))
     // Counted from where guest RAM comes in: before, a copy of Node was made.
     const cost = yield* HostFacts.processCost()
     const clock = yield* Effect.fork(HostClock.calibrate)

@@ -4,15 +4,7 @@
  *
  * @since 0.1.0
  */
-import { RAM_FD, type VmConfig, type VmDisk, type VmPaths } from "./Vm.ts"
-
-/**
- * The number under which QEMU inherits its listening monitor socket.
- *
- * @since 0.1.0
- * @category constants
- */
-export const QMP_FD = 4
+import { MONITOR_FD, RAM_FD, type VmConfig, type VmDisk, type VmPaths } from "./Vm.ts"
 
 /** In QEMU's `key=value,…` options a comma in a value is written twice. */
 const escape = (value: string): string => value.replaceAll(",", ",,")
@@ -87,7 +79,7 @@ export const make = (
   "-smp",
   `cpus=${config.cpus}`,
   "-chardev",
-  `socket,id=qmp,fd=${QMP_FD},server=on,wait=off`,
+  `socket,id=qmp,fd=${MONITOR_FD},server=on,wait=off`,
   "-mon",
   "chardev=qmp,mode=control",
   // Appended to: after a live update the console goes on where it was.

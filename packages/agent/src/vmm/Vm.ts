@@ -101,6 +101,14 @@ export interface VmPaths {
 export const RAM_FD = 3
 
 /**
+ * The number under which such a VMM inherits its listening monitor socket.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const MONITOR_FD = 4
+
+/**
  * A VMM process. Boot and start time tell it from another process that got the same pid later: after a kexec pids begin anew, and so does
  * the clock that start times are measured by.
  *

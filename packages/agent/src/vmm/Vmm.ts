@@ -117,6 +117,17 @@ export class Vmm extends Context.Tag("@liveupdate/agent/vmm/Vmm")<
       paths: VmPaths,
       options: LaunchOptions
     ) => Effect.Effect<LaunchedVm, VmmError, Scope.Scope>
+    /**
+     * What `launch` runs for a VM that waits for its state, program first: for whoever starts one beforehand. It is started as `launch`
+     * does it, in a session of its own, with `logPath` appended to as descriptors 1 and 2, guest RAM as `RAM_FD` and a socket that
+     * listens at `qmpPath` as `MONITOR_FD`.
+     */
+    readonly incomingCommand: (config: VmConfig, paths: VmPaths) => ReadonlyArray<string>
+    /**
+     * Takes over a VMM that was started with `incomingCommand`; returns when it answers. Fails with `VmmExited` when it is gone. It stays
+     * when this fails.
+     */
+    readonly adopt: (config: VmConfig, paths: VmPaths, pid: number) => Effect.Effect<LaunchedVm, VmmError, Scope.Scope>
     /** Connects to the VMM of a record. `VmmExited` when its process is gone (or its pid belongs to another process by now). */
     readonly connect: (record: VmRecord) => Effect.Effect<VmConnection, VmmError, Scope.Scope>
     /** Whether the process of a record still lives. */

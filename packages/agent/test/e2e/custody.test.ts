@@ -224,8 +224,8 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       assert.match(examined, new RegExp(`^warn +sessions .*liveupdate-vm\\S*web-1 in \\S+ \\(pid ${keeper}\\)`, "m"))
       assert.match(examined, /^warn +last-run .* left a VM to the operator$/m)
       assert.match(examined, /^ +→ Don't reboot\. .*agent resume$/m)
-      // Started from memory, where its program has no path: no file of ours was needed for it.
-      assert.include(yield* host.output("readlink", `/proc/${keeper}/exe`), "(deleted)")
+      // It was there before any agent: the first process has retrieved the session.
+      assert.strictEqual(yield* host.output("readlink", `/proc/${keeper}/exe`), "/usr/lib/liveupdate/init")
 
       yield* host.output("mv", `${disk}.away`, disk)
       const resumed = yield* host.inside("/usr/local/bin/agent", "resume")

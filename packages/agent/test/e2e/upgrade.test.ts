@@ -109,6 +109,19 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
       })
     )
 
+    it.effect("the VMM was started by the first process beside the second half, where that was sent along", () =>
+      Effect.sync(() => {
+        const early = jumps.map(({ events }) =>
+          events.flatMap((event) =>
+            event.type === "step" && event.step === "start-vmm" && event.status === "done"
+              ? [event.detail?.["early"]]
+              : []
+          )
+        )
+        assert.deepStrictEqual(early, [[true], [false]])
+      })
+    )
+
     it.effect("the second half started from memory where it was sent along, and else from the disk", () =>
       Effect.sync(() => {
         const started = jumps.map(({ kernelLog }) => /liveupdate-init: starting (.*)/.exec(kernelLog)?.[1])

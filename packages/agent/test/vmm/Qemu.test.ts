@@ -9,9 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as DetachedProcess from "../../src/vmm/DetachedProcess.ts"
 import * as ProcStat from "../../src/vmm/ProcStat.ts"
 import * as Qemu from "../../src/vmm/Qemu.ts"
 import * as Qmp from "../../src/vmm/Qmp.ts"
+import * as StartedVmm from "../../src/vmm/StartedVmm.ts"
 import { makeRecord, type VmConfig, type VmPaths } from "../../src/vmm/Vm.ts"
 import { Vmm } from "../../src/vmm/Vmm.ts"
 import * as VmStore from "../../src/vmm/VmStore.ts"
@@ -98,6 +100,37 @@ describe("Qemu", { timeout: 20_000 }, () => {
         yield* second.connection.resume
         yield* TickingGuest.ticks(consolePath, 3)
         assert.isTrue(TickingGuest.isUnbroken(TickingGuest.digits(consolePath)), TickingGuest.digits(consolePath))
+      })
+    )
+  )
+
+  it.scopedLive("a VMM that somebody else has started is found by its command, and taken over", () =>
+    run(
+      Effect.gen(function* () {
+        const vmm = yield* Vmm
+        const machine = yield* host
+        const { config, paths } = machine
+        const command = vmm.incomingCommand(config, paths)
+        const { process: first } = yield* Effect.scoped(
+          vmm.launch(config, paths, { ramFd: machine.ram, incoming: true })
+        )
+        yield* Effect.addFinalizer(() => DetachedProcess.kill(first.pid))
+        assert.isUndefined(yield* StartedVmm.find(paths, command))
+        yield* StartedVmm.note(paths, { pid: first.pid, at: 1234.5 })
+        assert.deepStrictEqual(yield* StartedVmm.find(paths, command), { pid: first.pid, at: 1234.5 })
+        // Another configuration, or another process with that pid.
+        assert.isUndefined(yield* StartedVmm.find(paths, [...command, "-S"]))
+        yield* StartedVmm.note(paths, { pid: process.pid, at: 0 })
+        assert.isUndefined(yield* StartedVmm.find(paths, command))
+
+        const adopted = yield* vmm.adopt(config, paths, first.pid)
+        assert.deepStrictEqual(adopted.process, first)
+        assert.strictEqual((yield* adopted.connection.status).state, "incoming")
+        yield* adopted.connection.quit
+        assert.isFalse(yield* ProcStat.isRunning(first))
+        yield* StartedVmm.note(paths, { pid: first.pid, at: 0 })
+        assert.isUndefined(yield* StartedVmm.find(paths, command))
+        assert.strictEqual((yield* Effect.flip(vmm.adopt(config, paths, first.pid)))._tag, "VmmExited")
       })
     )
   )

@@ -130,7 +130,7 @@ export const resumeUnit = ({ early, firstProcessMark, unit, unitWantedBy }: Fact
 }
 
 /**
- * A first process that starts the second half from memory says so at every boot (`packages/qemu-host/host/init.c`).
+ * A first process that starts the second half from memory says so at every boot (`packages/qemu-host/host/resume.c`).
  *
  * @since 0.1.0
  * @category checks

@@ -1,0 +1,56 @@
+/**
+ * A VMM that was started for a guest whose record is not written yet: noted in the VM's runtime directory, a tmpfs, so that whoever
+ * brings the guest back finds it, be it the first process that has started it, or an agent that was killed since.
+ *
+ * @since 0.1.0
+ */
+import * as fs from "node:fs"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import type { VmPaths } from "./Vm.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StartedVmm {
+  readonly pid: number
+  /** Milliseconds of CLOCK_MONOTONIC. */
+  readonly at: number
+}
+
+/** One line, `PID MILLISECONDS`; `packages/qemu-host/host/resume.c` writes it, too. */
+const fileOf = (paths: VmPaths): string => join(paths.runtimeDir, "started")
+
+/**
+ * Notes it, for as long as this kernel runs. A disk that is full or the like stands in nobody's way here.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const note = (paths: VmPaths, started: StartedVmm): Effect.Effect<void> =>
+  Effect.ignore(
+    Effect.try(() => {
+      fs.writeFileSync(`${fileOf(paths)}.new`, `${started.pid} ${started.at}\n`, { mode: 0o600 })
+      fs.renameSync(`${fileOf(paths)}.new`, fileOf(paths))
+    })
+  )
+
+/**
+ * The one that was noted, if it still lives and was started with exactly this command: what was meant for another configuration, or got the
+ * same pid later, is none.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const find = (paths: VmPaths, command: ReadonlyArray<string>): Effect.Effect<StartedVmm | undefined> =>
+  Effect.sync(() => {
+    try {
+      const [pid, at] = fs.readFileSync(fileOf(paths), "latin1").split(" ").map(Number)
+      if (pid === undefined || !Number.isSafeInteger(pid) || at === undefined || Number.isNaN(at)) return undefined
+      const running = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")
+      return running === command.map((argument) => `${argument}\0`).join("") ? { pid, at } : undefined
+    } catch {
+      return undefined
+    }
+  })
