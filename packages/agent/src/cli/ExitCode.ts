@@ -28,6 +28,7 @@ const byTag: Readonly<Record<string, number>> = {
   RunNotFound: ExitCode.notFound,
   HostNotRunning: ExitCode.notFound,
   NotFound: ExitCode.notFound,
+  NotParked: ExitCode.notFound,
   VmSpecInvalid: ExitCode.usage,
   UsageError: ExitCode.usage,
   PreconditionFailed: ExitCode.precondition,

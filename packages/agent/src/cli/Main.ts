@@ -13,6 +13,7 @@ import { ExitCode } from "./ExitCode.ts"
 import * as HostCommands from "./HostCommands.ts"
 import * as Layers from "./Layers.ts"
 import * as Log from "./Log.ts"
+import * as ParkCommands from "./ParkCommands.ts"
 import { Exited, run } from "./Runner.ts"
 import * as UpgradeCommand from "./UpgradeCommand.ts"
 import { UsageError } from "./UsageError.ts"
@@ -20,7 +21,13 @@ import * as VmCommands from "./VmCommands.ts"
 
 const root = Command.make("agent").pipe(
   Command.withDescription("Replaces a host's kernel under its running virtual machines."),
-  Command.withSubcommands([...UpgradeCommand.commands, DoctorCommand.command, VmCommands.command, HostCommands.command])
+  Command.withSubcommands([
+    ...UpgradeCommand.commands,
+    ...ParkCommands.commands,
+    DoctorCommand.command,
+    VmCommands.command,
+    HostCommands.command
+  ])
 )
 
 const cli = Command.run(root, { name: "agent", version: "0.1.0" })

@@ -39,7 +39,9 @@ const sentences = {
   "start-vmm": "started the VMM",
   "load-state": "loaded the device state",
   resume: "runs again",
+  verify: "is alive",
   finish: "finished the session",
+  discard: "was given up",
   recover: "runs again after an interrupted live update"
 } as const
 

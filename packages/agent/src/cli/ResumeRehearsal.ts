@@ -8,6 +8,7 @@
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import * as Custody from "@liveupdate/sdk/Custody"
 import { LiveUpdate } from "@liveupdate/sdk/LiveUpdate"
 import * as Manifest from "@liveupdate/sdk/Manifest"
 import type { IncomingSession } from "@liveupdate/sdk/Session"
@@ -85,6 +86,9 @@ const kernel = (directory: string) =>
     }
   })
 
+/** A guest that is alive. */
+let moments = 0
+
 const connection: VmConnection = {
   pid: 0,
   ramFd: 3,
@@ -92,12 +96,21 @@ const connection: VmConnection = {
   saveBlockers: Effect.succeed([]),
   pause: Effect.void,
   resume: Effect.void,
+  activity: Effect.sync(() => ++moments),
   saveState: () => Effect.succeed({ bytes: 0, totalMs: 0 }),
   loadState: () => Effect.succeed({ bytes: 0, totalMs: 0 }),
   quit: Effect.void,
   powerdown: Effect.void,
   exited: Effect.void
 }
+
+const custody = Layer.succeed(Custody.Custody, {
+  prepare: () => Effect.dieMessage("a rehearsal retrieves from no kernel"),
+  confirm: () => Effect.void,
+  claim: () => Effect.succeed(undefined),
+  release: () => Effect.void,
+  list: Effect.succeed([])
+})
 
 /** A VMM that was started early is found by its command line: this process plays it, too. */
 const ourCommand = () => Fs.readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1)
@@ -127,7 +140,9 @@ export const rehearse = (): void => {
     Layer.build(Layers.host).pipe(
       Effect.zipRight(program(() => undefined, { directory, lock: Effect.void })),
       Effect.scoped,
-      Effect.provide(Layer.mergeAll(kernel(directory), vmm, VmStore.layerAt({ state: directory, runtime: directory }))),
+      Effect.provide(
+        Layer.mergeAll(kernel(directory), custody, vmm, VmStore.layerAt({ state: directory, runtime: directory }))
+      ),
       Effect.ensuring(Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true }))),
       Effect.catchAllCause((cause) =>
         Effect.sync(() => {

@@ -105,10 +105,25 @@ const upgrade = Command.make(
   )
 )
 
-const resume = Command.make("resume", { output: Shared.output }, ({ output }) =>
-  Effect.flatMap(Resume.resume({ listener: Output.eventListener(output) }), (resumed) =>
-    Output.result(output, JSON.stringify(resumed), { type: "resumed", ...resumed })
-  )
+const resume = Command.make(
+  "resume",
+  {
+    vms: Options.text("vm").pipe(
+      Options.repeated,
+      Options.withDescription("only this VM; repeat it for more. The others stay parked")
+    ),
+    unverified: Options.boolean("unverified").pipe(
+      Options.withDescription(
+        "finish sessions without asking whether the guests are alive: you have seen that they are"
+      )
+    ),
+    output: Shared.output
+  },
+  ({ vms, unverified, output }) =>
+    Effect.flatMap(
+      Resume.resume({ listener: Output.eventListener(output), unverified, ...(vms.length === 0 ? {} : { vms }) }),
+      (resumed) => Output.result(output, JSON.stringify(resumed), { type: "resumed", ...resumed })
+    )
 ).pipe(
   Command.withDescription(
     "After the jump, or after an interrupted upgrade: bring the VMs back. systemd calls it at boot"

@@ -30,7 +30,9 @@ export const Step = Schema.Literal(
   "start-vmm",
   "load-state",
   "resume",
+  "verify",
   "finish",
+  "discard",
   "recover"
 )
 

@@ -78,7 +78,8 @@ export const VmConfig = Schema.Struct({
   cmdline: Optional,
   disks: Schema.Array(Disk),
   binary: Schema.String,
-  args: Schema.Array(Schema.String)
+  args: Schema.Array(Schema.String),
+  check: Schema.optionalWith(Schema.Array(Schema.String), { exact: true })
 })
 
 /**

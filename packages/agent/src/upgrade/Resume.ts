@@ -6,6 +6,8 @@
  *
  * @since 0.1.0
  */
+
+import * as Custody from "@liveupdate/sdk/Custody"
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
@@ -18,14 +20,16 @@ import type * as Scope from "effect/Scope"
 import * as StartedVmm from "../vmm/StartedVmm.ts"
 import { makeRecord, type VmConfig, type VmPaths } from "../vmm/Vm.ts"
 import { Vmm } from "../vmm/Vmm.ts"
-import { VmStore } from "../vmm/VmStore.ts"
+import { VmNotFound, VmStore } from "../vmm/VmStore.ts"
 import * as CarriedAgent from "./CarriedAgent.ts"
+import * as Discarded from "./Discarded.ts"
 import * as Handover from "./Handover.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Recovery from "./Recovery.ts"
 import * as RunLog from "./RunLog.ts"
 import { NeedsOperator } from "./UpgradeError.ts"
+import { verify } from "./Verify.ts"
 
 /**
  * @since 0.1.0
@@ -46,6 +50,10 @@ export type Resumed =
 export interface ResumeOptions {
   readonly directory?: string
   readonly listener?: RunLog.Listener
+  /** The ids of the VMs to bring back; all of them unless told. */
+  readonly vms?: ReadonlyArray<string>
+  /** The operator has seen that the guests are alive: nothing is asked before their sessions are finished. */
+  readonly unverified?: boolean
   /** One resume at a time: the one that the boot started first, and systemd's. Waits for the other. */
   readonly lock?: Effect.Effect<void, LiveUpdateError, Scope.Scope>
   /** Called as soon as every VM runs, before the accounts are closed. */
@@ -64,6 +72,8 @@ const readIndex = Effect.gen(function* () {
   const { manifest } = yield* Preservation.restore(session, Handover.Index, {})
   return { session, index: manifest.data, from: manifest.kernel ?? "an unknown kernel" }
 })
+
+type Carried = Handover.Index["vms"][number]
 
 /** A VMM for the guest that waits for its state; `started` is one that is there. */
 const vmmFor = (config: VmConfig, paths: VmPaths, ramFd: number, started: StartedVmm.StartedVmm | undefined) =>
@@ -90,7 +100,7 @@ const vmmFor = (config: VmConfig, paths: VmPaths, ramFd: number, started: Starte
     )
   })
 
-const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
+const restore = (vm: Carried, log: RunLog.RunLog, options: ResumeOptions) =>
   Effect.scoped(
     Effect.gen(function* () {
       const vmm = yield* Vmm
@@ -131,29 +141,44 @@ const restore = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
           Effect.tapError(() => Effect.ignore(connection.quit))
         )
       yield* store.put(makeRecord(paths, process, carried.createdAt))
+      if (options.unverified !== true) yield* verify(carried.config, connection).pipe(log.step("verify", { vm: vm.id }))
       yield* session.finish.pipe(log.step("finish", { vm: vm.id }))
     })
   )
 
-/** On a second try some VMs may have come back before. */
-const alreadyRuns = (id: string) =>
+/** On a second try some VMs may have come back before, or been given up. */
+const isSettled = (id: string) =>
   Effect.gen(function* () {
     const store = yield* VmStore
     const vmm = yield* Vmm
+    if (yield* Discarded.isNoted(yield* store.prepare(id))) return true
     return yield* vmm.isRunning(yield* store.get(id))
   }).pipe(Effect.orElseSucceed(() => false))
 
-const restoreOrExplain = (vm: Handover.Index["vms"][number], log: RunLog.RunLog) =>
-  restore(vm, log).pipe(
+/** Why a VM isn't back, or nothing. */
+type Missing = Option.Option<NeedsOperator["vms"][number]>
+
+const restoreOrExplain = (vm: Carried, log: RunLog.RunLog, options: ResumeOptions) =>
+  restore(vm, log, options).pipe(
     Effect.matchEffect({
-      onSuccess: () => Effect.succeed(Option.none()),
+      onSuccess: () => Effect.succeed<Missing>(Option.none()),
       onFailure: (error) =>
         Effect.gen(function* () {
-          if (error._tag === "SessionNotFound" && (yield* alreadyRuns(vm.id))) return Option.none()
-          return Option.some({ vm: vm.id, step: yield* log.current, reason: RunLog.reasonOf(error) })
+          if (error._tag === "SessionNotFound" && (yield* isSettled(vm.id))) return Option.none()
+          return Option.some({ vm: vm.id, step: yield* log.current, reason: RunLog.reasonOf(error) }) satisfies Missing
         })
     })
   )
+
+/** One that was not asked for now: whoever holds its session says whether it waits still. */
+const leave = (vm: Carried) => {
+  const missing = (reason: string): Missing => Option.some({ vm: vm.id, step: "retrieve", reason })
+  return Effect.gen(function* () {
+    const held = yield* Custody.list
+    const waits = held.some(({ session }) => session === vm.session) || !(yield* isSettled(vm.id))
+    return waits ? missing("it is parked, and was not asked for.") : Option.none()
+  }).pipe(Effect.catchAll((error) => Effect.succeed(missing(error.message))))
+}
 
 /** What the report needs and the guests don't wait for. */
 const closeAccounts = (from: string, log: RunLog.RunLog) =>
@@ -178,7 +203,16 @@ const forward = (options: ResumeOptions) =>
     Effect.gen(function* () {
       const { session, index, from } = yield* readIndex
       const log = yield* RunLog.open({ ...options, run: index.run })
-      const results = yield* Effect.forEach(index.vms, (vm) => restoreOrExplain(vm, log), { concurrency: "unbounded" })
+      const { vms: chosen } = options
+      const unknown = chosen?.find((id) => !index.vms.some((vm) => vm.id === id))
+      if (unknown !== undefined)
+        return yield* new VmNotFound({ id: unknown, known: index.vms.map((_) => _.id), where: "this handover" })
+      const results = yield* Effect.forEach(
+        index.vms,
+        (vm): Effect.Effect<Missing, never, LiveUpdate.LiveUpdate | Custody.Custody | Vmm | VmStore> =>
+          chosen === undefined || chosen.includes(vm.id) ? restoreOrExplain(vm, log, options) : leave(vm),
+        { concurrency: "unbounded" }
+      )
       yield* options.onRunning ?? Effect.void
       const failed = results.filter(Option.isSome).map((_) => _.value)
       const release = yield* HostFacts.kernelRelease

@@ -54,6 +54,6 @@ export class NeedsOperator extends Data.TaggedError("NeedsOperator")<{
 }> {
   override get message(): string {
     const list = this.vms.map((_) => `${_.vm} failed at ${_.step}: ${_.reason}`).join("; ")
-    return `After the jump: ${list}. The guest memory is kept, do not reboot. Remove the cause, then run: agent resume`
+    return `After the jump: ${list}. The guest memory is kept, do not reboot. Remove the cause, then run: agent resume. Give a guest up: agent discard --vm ID`
   }
 }

@@ -57,6 +57,31 @@ export const startTime = (pid: number): Effect.Effect<string | undefined> =>
   })
 
 /**
+ * Ticks that a thread ran, and times that it was switched; zero when it is gone. Grows when the thread runs, however short.
+ *
+ * @since 0.1.0
+ * @category observing
+ */
+export const threadActivity = (pid: number, thread: number): number => {
+  try {
+    const directory = `/proc/${pid}/task/${thread}`
+    const stat = fs.readFileSync(`${directory}/stat`, "latin1")
+    // Fields 14 and 15, user and system time; the state, field 3, is the first after the name.
+    const [user = 0, system = 0] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 13)
+      .map(Number)
+    const switches = fs
+      .readFileSync(`${directory}/status`, "latin1")
+      .matchAll(/^(?:non)?voluntary_ctxt_switches:\s*(\d+)/gm)
+    return [...switches].reduce((sum, [, count]) => sum + Number(count), user + system)
+  } catch {
+    return 0
+  }
+}
+
+/**
  * Whether the process that had this pid and start time still runs. A zombie does not: its files are closed already.
  *
  * @since 0.1.0

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import * as ProcStat from "./ProcStat.ts"
 import * as Qmp from "./Qmp.ts"
 import type { StateTransfer, VmConnection, VmStatus } from "./Vmm.ts"
 import {
@@ -235,6 +236,13 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
     items(field(reply, "blocked-reasons")).map(String)
   )
 
+  /** The kernel's words for each vCPU's thread: time that it ran, and how often it was switched, which is seen at once. */
+  const activity = Effect.map(qmp.execute("query-cpus-fast"), (reply) =>
+    items(reply)
+      .map((cpu) => ProcStat.threadActivity(qemu.pid, Number(field(cpu, "thread-id"))))
+      .reduce((sum, one) => sum + one, 0)
+  )
+
   return {
     pid: qemu.pid,
     ramFd: qemu.ramFd,
@@ -256,6 +264,7 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
         Effect.asVoid,
         Effect.withSpan("Qemu.resume")
       ),
+    activity: explained(activity),
     saveState,
     loadState,
     quit: qmp.execute("quit", undefined, QUIT_DEADLINE).pipe(

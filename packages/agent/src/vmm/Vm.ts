@@ -74,6 +74,8 @@ export interface VmConfig {
   readonly binary: string
   /** Extra VMM arguments, put last. */
   readonly args: ReadonlyArray<string>
+  /** A program of the operator's, with arguments, that says after a live update whether the guest is well: exit code 0. */
+  readonly check?: ReadonlyArray<string>
 }
 
 /**

@@ -73,7 +73,8 @@ const config: Fields<VmConfig> = {
   cmdline: optional(string),
   disks: arrayOf(object(disk, "a disk")),
   binary: string,
-  args: arrayOf(string)
+  args: arrayOf(string),
+  check: optional(arrayOf(string))
 }
 
 const record: Fields<VmRecord> = {

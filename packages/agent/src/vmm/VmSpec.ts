@@ -82,7 +82,10 @@ export const VmSpec = Schema.Struct({
   cmdline: optional(Schema.String.annotations(says("has to be a text"))),
   disks: optional(Schema.Array(DiskSpec)),
   binary: optional(path),
-  args: optional(Schema.Array(Schema.String.annotations(says("has to be a text"))))
+  args: optional(Schema.Array(Schema.String.annotations(says("has to be a text")))),
+  check: optional(
+    Schema.NonEmptyArray(Schema.String).annotations(says("has to be a list of texts, a program and its arguments"))
+  )
 })
 
 /**
@@ -324,6 +327,10 @@ export const resolve = Effect.fn("VmSpec.resolve")(function* (spec: VmSpec, file
       `"${name}" is no program${name.includes("/") ? "" : " on PATH"}; install qemu-system-x86 or set "binary"`
     )
   }
+  const check =
+    spec.check === undefined
+      ? {}
+      : { check: [absolute("check[0]", spec.check[0], fs.constants.X_OK), ...spec.check.slice(1)] }
   if (problems.length > 0 || binary === undefined) return yield* new VmSpecInvalid({ path: file, problems })
 
   const accelerator = spec.accelerator ?? "kvm"
@@ -339,7 +346,8 @@ export const resolve = Effect.fn("VmSpec.resolve")(function* (spec: VmSpec, file
     ...(spec.cmdline === undefined ? {} : { cmdline: spec.cmdline }),
     disks,
     binary,
-    args: spec.args ?? []
+    args: spec.args ?? [],
+    ...check
   }
   return config
 })

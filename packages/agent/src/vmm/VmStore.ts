@@ -22,9 +22,11 @@ import { decodeRecord } from "./VmRecordCodec.ts"
 export class VmNotFound extends Data.TaggedError("VmNotFound")<{
   readonly id: string
   readonly known: ReadonlyArray<string>
+  readonly where?: string
 }> {
   override get message(): string {
-    const known = this.known.length === 0 ? "this host has none" : `this host has ${this.known.join(", ")}`
+    const where = this.where ?? "this host"
+    const known = this.known.length === 0 ? `${where} has none` : `${where} has ${this.known.join(", ")}`
     return `no VM "${this.id}": ${known}`
   }
 }

@@ -56,6 +56,11 @@ export interface VmConnection {
   /** Lets the vCPUs run, from `paused` and from `saved`; returns when the VM is running. Harmless on a running VM. */
   readonly resume: Effect.Effect<void, VmmError>
   /**
+   * How much the vCPUs have run so far, in no unit: it grows when one of them runs, be it for a moment, and stays when all of them stand
+   * still.
+   */
+  readonly activity: Effect.Effect<number, VmmError>
+  /**
    * Writes the device state, without guest RAM, to the file behind this agent's descriptor `fd`, from offset 0. The VM has to be
    * paused; afterwards it is `saved` and its disk images are released. Fails with `VmmTransferFailed`, and the VM can be resumed then
    * as well.

@@ -1,0 +1,144 @@
+/**
+ * Three guests go through one jump. One comes back; one comes back, but its operator's check is not content; one has lost its disk. The
+ * others never wait for the one that fails, what is parked keeps its memory, and the operator decides.
+ */
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as GuestConsole from "./GuestConsole.ts"
+import * as TestHost from "./TestHost.ts"
+
+const [well, doubted, lost] = ["a", "b", "c"]
+const disk = "/var/lib/e2e/c.img"
+
+/** Which VMs were checked, one a line; content unless "not-content" is there. */
+const checked = "/var/lib/e2e/checked"
+const check = `#!/bin/sh
+echo "$LIVEUPDATE_VM $LIVEUPDATE_VMM_PID" >>${checked}
+[ ! -e /var/lib/e2e/not-content-$LIVEUPDATE_VM ] || { echo "no answer on port 22" >&2; exit 3; }
+`
+
+const guest = (id: string, more: Readonly<Record<string, unknown>> = {}) => ({
+  id,
+  memory: "96M",
+  ...TestHost.demoGuest,
+  cmdline: "console=ttyS0 quiet pattern=8M",
+  ...more
+})
+
+const resume = (...args: ReadonlyArray<string>) =>
+  Effect.flatMap(TestHost.TestHost, (host) => host.inside("/usr/local/bin/agent", "resume", ...args))
+
+const parked = Effect.flatMap(TestHost.TestHost, (host) =>
+  Effect.map(host.agent("park", "--list", "--output", "ndjson"), ({ stdout }) =>
+    stdout
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line))
+  )
+)
+
+layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minutes" })("parked guests", (it) => {
+  it.effect("start: three guests go through a jump, and one of them comes back at once", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      yield* host.output("sh", "-ec", `mkdir -p /var/lib/e2e; truncate -s 32M ${disk}; mkfs.ext4 -q ${disk}`)
+      yield* host.write("/var/lib/e2e/check", check)
+      yield* host.output("sh", "-ec", `chmod 755 /var/lib/e2e/check; touch /var/lib/e2e/not-content-${doubted}`)
+      const specs = [
+        guest(well, { check: ["/var/lib/e2e/check"] }),
+        guest(doubted, { check: ["/var/lib/e2e/check"] }),
+        guest(lost, { disks: [{ path: disk, format: "raw" }] })
+      ]
+      for (const spec of specs) {
+        const started = yield* host.startVm(spec)
+        assert.strictEqual(started.code, 0, started.stderr)
+      }
+      for (const { id } of specs) yield* host.waitForTick(id, 2)
+      // The disk goes when the VMM no longer needs its name; the next one will.
+      const jump = host.inside(
+        "sh",
+        "-c",
+        `/usr/local/bin/agent upgrade --vm ${well} --vm ${doubted} --vm ${lost} --kernel "$1" --output ndjson | while read -r line; do
+           case $line in *'"step":"sync"'*'"status":"done"'*) mv ${disk} ${disk}.away; sync;; esac
+         done`,
+        "sh",
+        yield* host.otherKernel
+      )
+      assert.include(String(yield* Effect.flip(Effect.sandbox(jump))), "runs a new kernel")
+      for (const id of [well, doubted]) yield* host.waitForTick(id)
+      yield* host.output(
+        "timeout",
+        "120",
+        "sh",
+        "-c",
+        "until grep -rq needs-operator /var/lib/liveupdate/runs/*; do sleep 0.2; done"
+      )
+      yield* host.booted
+    })
+  )
+
+  it.effect("what is parked is listed with its reason, and what to do", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const list = yield* parked
+      assert.deepStrictEqual(
+        list.map(({ vm, failed, memoryBytes }) => [vm, failed.step, memoryBytes]),
+        [
+          [doubted, "verify", 96 << 20],
+          [lost, "start-vmm", 96 << 20]
+        ]
+      )
+      assert.include(list[0].failed.reason, "/var/lib/e2e/check ended with exit code 3: no answer on port 22")
+      const text = (yield* host.agent("park", "--list")).stdout
+      assert.include(text, `agent resume --vm ${lost}`)
+      assert.include(text, `agent discard --vm ${lost} --yes`)
+      // Checked with what is documented; the one that was content is finished.
+      const lines = (yield* host.output("cat", checked)).split("\n")
+      assert.deepStrictEqual([...new Set(lines.map((line) => line.split(" ")[0]))].sort(), [well, doubted])
+    })
+  )
+
+  it.effect("one that is asked for alone comes back alone; bad requests are refused, and change nothing", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      assert.strictEqual((yield* resume("--vm", "nobody")).code, 4)
+      assert.strictEqual((yield* host.agent("discard", "--vm", lost)).code, 2)
+      const notParked = yield* host.agent("discard", "--vm", well, "--yes")
+      assert.strictEqual(notParked.code, 4)
+      assert.include(notParked.stderr, `parked: ${doubted}, ${lost}`)
+      // Its check is still not content.
+      assert.strictEqual((yield* resume("--vm", doubted)).code, 7)
+      assert.deepStrictEqual(
+        (yield* parked).map(({ vm }) => vm),
+        [doubted, lost]
+      )
+
+      yield* host.output("rm", `/var/lib/e2e/not-content-${doubted}`)
+      const rest = yield* resume("--vm", doubted)
+      assert.strictEqual(rest.code, 7, rest.stderr)
+      assert.deepStrictEqual(
+        (yield* parked).map(({ vm }) => vm),
+        [lost]
+      )
+      for (const id of [well, doubted]) GuestConsole.assertUnharmed(yield* host.waitForTick(id))
+    })
+  )
+
+  it.effect("one that is given up is gone with its memory, its disk isn't, and nothing is left to wait for", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const discarded = yield* host.agent("discard", "--vm", lost, "--yes")
+      assert.strictEqual(discarded.code, 0, discarded.stderr)
+      assert.include(discarded.stdout, "No other VM is parked")
+      assert.deepStrictEqual(yield* parked, [])
+      yield* host.keeperGone
+      assert.include((yield* host.agent("status")).stdout, "upgraded: ")
+      assert.include((yield* resume()).stdout, "nothing")
+      // The same guest boots anew from what is left of it.
+      yield* host.output("mv", `${disk}.away`, disk)
+      const again = yield* host.startVm(guest(lost, { disks: [{ path: disk, format: "raw" }] }))
+      assert.strictEqual(again.code, 0, again.stderr)
+      for (const id of [well, doubted]) GuestConsole.assertUnharmed(yield* host.waitForTick(id))
+    })
+  )
+})
