@@ -94,5 +94,9 @@ else
   })
 if (!existsSync(cache)) process.stderr.write("no code cache: the agent will start slower on its hosts\n")
 
+// What the rehearsal doesn't get through would be noticed only by a longer blackout: no snapshot is made of it.
+const rehearsal = spawnSync(process.execPath, [join(out, "resume.cjs"), "--rehearse"], { encoding: "utf8" })
+if (rehearsal.status !== 0) throw new Error(`the second half can't be rehearsed:\n${rehearsal.stderr}`)
+
 for (const file of readdirSync(out))
   process.stderr.write(`${file.padEnd(32)} ${(statSync(join(out, file)).size / 1024).toFixed(0)} KiB\n`)

@@ -86,16 +86,19 @@ const kernel = (directory: string) =>
     }
   })
 
-/** A guest that is alive. */
+/** A guest that waits for its state, and is alive once it was resumed. */
 let moments = 0
+let state: "incoming" | "running" = "incoming"
 
 const connection: VmConnection = {
   pid: 0,
   ramFd: 3,
-  status: Effect.succeed({ state: "incoming", detail: "rehearsal" }),
+  status: Effect.sync(() => ({ state, detail: "rehearsal" })),
   saveBlockers: Effect.succeed([]),
   pause: Effect.void,
-  resume: Effect.void,
+  resume: Effect.sync(() => {
+    state = "running"
+  }),
   activity: Effect.sync(() => ++moments),
   saveState: () => Effect.succeed({ bytes: 0, totalMs: 0 }),
   loadState: () => Effect.succeed({ bytes: 0, totalMs: 0 }),
@@ -131,6 +134,7 @@ const vmm = Layer.succeed(Vmm, {
  * @category running
  */
 export const rehearse = (): void => {
+  state = "incoming"
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-rehearsal-"))
   const runtimeDir = Path.join(directory, config.id)
   Fs.mkdirSync(runtimeDir, { mode: 0o700 })

@@ -54,6 +54,9 @@ export interface CarriedAgent {
   readonly vms: ReadonlyArray<StartInstructions.VmmToStart>
 }
 
+/** What Node says while it makes a snapshot, whether or not anything is wrong. */
+const isNoise = (line: string) => line === "" || line.startsWith("Deleting Error.stackTraceLimit")
+
 /** Runs a program to its end; fails with the last line that it said. */
 export const runToEnd = (file: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
   Effect.async((resume) => {
@@ -61,7 +64,7 @@ export const runToEnd = (file: string, args: ReadonlyArray<string>): Effect.Effe
       resume(
         error === null
           ? Effect.void
-          : Effect.fail(new Error(stderr.split("\n").findLast((_) => _ !== "") ?? error.message))
+          : Effect.fail(new Error(stderr.split("\n").findLast((line) => !isNoise(line)) ?? error.message))
       )
     )
     return Effect.sync(() => child.kill())
