@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as ImageFile from "./internal/image/ImageFile.ts"
 
 /**
  * The file can't be a kernel to jump to.
@@ -15,10 +15,12 @@ import * as Schema from "effect/Schema"
  */
 export class KernelImageInvalid extends Schema.TaggedError<KernelImageInvalid>()("KernelImageInvalid", {
   path: Schema.String,
-  reason: Schema.Literal("missing", "unreadable", "not-a-kernel", "truncated"),
+  reason: Schema.Literal("missing", "unreadable", "not-a-kernel", "truncated", "damaged"),
   detail: Schema.String
 }) {
   get next(): string {
+    if (this.reason === "truncated" || this.reason === "damaged")
+      return "Install or copy the kernel again, and compare the checksums of both files"
     return "Give the path of a bzImage (x86-64) or Image (arm64), such as /boot/vmlinuz-…"
   }
   override get message(): string {
@@ -26,7 +28,8 @@ export class KernelImageInvalid extends Schema.TaggedError<KernelImageInvalid>()
       missing: "does not exist",
       unreadable: "can't be read",
       "not-a-kernel": "is no kernel image",
-      truncated: "is cut short"
+      truncated: "is cut short",
+      damaged: "is damaged"
     }[this.reason]
     return `Kernel image ${this.path} ${what} (${this.detail}). ${this.next}`
   }
@@ -55,18 +58,6 @@ const SYSSIZE = 0x1f4
 // Documentation/arch/arm64/booting.rst
 const ARM64_MAGIC = 0x38
 
-const readHead = (path: string, length: number): { readonly head: Buffer; readonly size: number } => {
-  const fd = Fs.openSync(path, "r")
-  try {
-    const stat = Fs.fstatSync(fd)
-    if (!stat.isFile()) throw Object.assign(new Error("it is not a regular file"), { code: "ENOTFILE" })
-    const head = Buffer.alloc(length)
-    return { head: head.subarray(0, Fs.readSync(fd, head, 0, length, 0)), size: stat.size }
-  } finally {
-    Fs.closeSync(fd)
-  }
-}
-
 const cString = (bytes: Buffer, offset: number): string => {
   const end = bytes.indexOf(0, offset)
   return bytes.toString("latin1", offset, end === -1 ? bytes.length : end)
@@ -85,15 +76,9 @@ const HEAD_BYTES = 65536
 export const inspect = Effect.fn("KernelImage.inspect")(function* (
   path: string
 ): Effect.fn.Return<KernelImage, KernelImageInvalid> {
-  const { head, size } = yield* Effect.try({
-    try: () => readHead(path, HEAD_BYTES),
-    catch: (error) => {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
-      const detail = error instanceof Error ? error.message : String(error)
-      const reason = code === "ENOENT" ? "missing" : code === "ENOTFILE" ? "not-a-kernel" : "unreadable"
-      return new KernelImageInvalid({ path, reason, detail })
-    }
-  })
+  const { bytes: head, size } = yield* ImageFile.read(path, HEAD_BYTES).pipe(
+    Effect.mapError((refusal) => new KernelImageInvalid({ path, ...refusal }))
+  )
   if (head.length >= 0x240 && head.toString("latin1", HDRS_MAGIC, HDRS_MAGIC + 4) === "HdrS") {
     // The real-mode part counts in sectors of 512 bytes, zero meaning four; syssize in paragraphs of 16.
     const sectors = head.readUInt8(SETUP_SECTS) || 4

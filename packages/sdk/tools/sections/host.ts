@@ -41,8 +41,11 @@ export const host = {
     group: "host",
     who: "whoever gave the path",
     again: "no",
-    unasked: "`KernelImage.inspect`",
-    examples: [["", new KernelImage.KernelImageInvalid({ path: "/boot/x", reason: "not-a-kernel", detail: "" })]]
+    unasked: "`KernelImage.inspect`, `KernelImageContents.read`",
+    examples: [
+      ["another file", new KernelImage.KernelImageInvalid({ path: "/boot/x", reason: "not-a-kernel", detail: "" })],
+      ["damaged, cut short", new KernelImage.KernelImageInvalid({ path: "/boot/x", reason: "damaged", detail: "" })]
+    ]
   },
   KernelImageRejected: {
     group: "host",
