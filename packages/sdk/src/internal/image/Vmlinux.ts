@@ -6,8 +6,9 @@ import { gunzipSync } from "node:zlib"
 const isText = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x20 && byte < 0x7f
 
 /**
- * The strings that begin with `prefix`, whole ones only: nothing printable before them, NUL behind them. `rest` is what may
- * stand between.
+ * The strings that begin with `prefix`, whole ones only: nothing printable before them, NUL behind them. Before a literal stands
+ * another's NUL; but a handler's string is in its struct, behind a pointer (`memfd_luo_handler` in `mm/memfd_luo.c`). `rest` is what
+ * may stand between.
  */
 const strings = (kernel: Buffer, prefix: string, rest: RegExp): ReadonlyArray<string> => {
   const found = new Set<string>()
