@@ -4,11 +4,15 @@
  * @since 0.1.0
  */
 import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Doctor from "../upgrade/Doctor.ts"
-import { Check, type Finding, Verdict } from "../upgrade/doctor/Finding.ts"
+import { Check, type Finding, TargetCheck, Verdict } from "../upgrade/doctor/Finding.ts"
 import * as LinuxFacts from "../upgrade/doctor/LinuxFacts.ts"
+import * as TargetChecks from "../upgrade/doctor/TargetChecks.ts"
+import * as TargetFacts from "../upgrade/doctor/TargetFacts.ts"
+import * as HostFacts from "../upgrade/HostFacts.ts"
 import { ExitCode } from "./ExitCode.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
@@ -16,7 +20,10 @@ import { Exited } from "./Runner.ts"
 
 const widest = (words: ReadonlyArray<string>): number => Math.max(...words.map((word) => word.length))
 
-const columns = { verdict: widest(Verdict.literals), check: widest(Check.literals) } as const
+const columns = {
+  verdict: widest(Verdict.literals),
+  check: widest([...Check.literals, ...TargetCheck.literals])
+} as const
 
 /**
  * A finding for people: one line, and what to do in a second one under the text of the first.
@@ -61,16 +68,36 @@ export const show = (format: Output.Format, findings: ReadonlyArray<Finding>): E
     if (summary.verdict === "fail") return yield* Effect.fail(new Exited(ExitCode.precondition))
   })
 
+/** As `agent upgrade` without --cmdline would start it. */
+const examineTarget = (kernel: string) =>
+  Effect.flatMap(HostFacts.commandLine, (commandLine) =>
+    Effect.map(TargetFacts.look({ kernel, commandLine }), TargetChecks.judge)
+  )
+
 /**
  * @since 0.1.0
  * @category commands
  */
-export const command = Command.make("doctor", { output: Shared.output, host: Shared.host }, ({ output, host }) =>
-  Effect.gen(function* () {
-    if (Option.isSome(host)) return yield* (yield* Shared.hosts).forward(host.value, ["doctor", "--output", output])
-    return yield* Doctor.examine.pipe(
-      Effect.provide(LinuxFacts.layer),
-      Effect.flatMap((findings) => show(output, findings))
-    )
-  })
+export const command = Command.make(
+  "doctor",
+  {
+    kernel: Options.text("kernel").pipe(
+      Options.optional,
+      Options.withDescription("the next kernel's image: look into it as well (on the host that is looked at)")
+    ),
+    output: Shared.output,
+    host: Shared.host
+  },
+  ({ kernel, output, host }) =>
+    Effect.gen(function* () {
+      if (Option.isSome(host))
+        return yield* (yield* Shared.hosts).forward(host.value, [
+          "doctor",
+          ...(Option.isSome(kernel) ? ["--kernel", kernel.value] : []),
+          "--output",
+          output
+        ])
+      const findings = yield* Doctor.examine.pipe(Effect.provide(LinuxFacts.layer))
+      return yield* show(output, [...findings, ...(Option.isSome(kernel) ? yield* examineTarget(kernel.value) : [])])
+    })
 ).pipe(Command.withDescription("Check whether this host can do a live update; changes nothing. Exit code 5: it can't"))

@@ -54,7 +54,7 @@ export interface Summary {
   /** How many checks ended which way. */
   readonly counts: { readonly [V in Verdict]: number }
   /** The checks that failed. */
-  readonly failed: ReadonlyArray<Check>
+  readonly failed: ReadonlyArray<Finding["check"]>
 }
 
 /**

@@ -22,6 +22,8 @@ import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import type { VmmError } from "../vmm/VmmError.ts"
 import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } from "../vmm/VmStore.ts"
 import * as CommandLine from "./CommandLine.ts"
+import * as TargetChecks from "./doctor/TargetChecks.ts"
+import * as TargetFacts from "./doctor/TargetFacts.ts"
 import * as Handover from "./Handover.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
@@ -73,6 +75,26 @@ const checkCommandLine = (commandLine: string): Effect.Effect<void, Precondition
   return Effect.void
 }
 
+/**
+ * Looks into the next kernel, and refuses one that is known not to read what this one leaves to it. Returns what could not be
+ * found out.
+ */
+const checkTarget = (
+  options: UpgradeOptions
+): Effect.Effect<ReadonlyArray<string>, PreconditionFailed | KernelImage.KernelImageInvalid> =>
+  Effect.gen(function* () {
+    const facts = yield* TargetFacts.look(options)
+    if (facts.contents._tag === "refused") return yield* facts.contents.error
+    const findings = TargetChecks.judge(facts)
+    const [first, ...others] = findings.filter(({ verdict }) => verdict === "fail")
+    if (first !== undefined)
+      return yield* fail(
+        `${options.kernel} can't take over from the running kernel: ${[first, ...others].map((_) => _.detail).join("; ")}`,
+        first.next ?? ""
+      )
+    return findings.flatMap(({ detail, verdict }) => (verdict === "unknown" ? [detail] : []))
+  })
+
 /** The VMs to carry, connected; refuses when another VM would die with the kernel. */
 const findTargets = (ids: ReadonlyArray<string>) =>
   Effect.gen(function* () {
@@ -109,7 +131,13 @@ const findTargets = (ids: ReadonlyArray<string>) =>
 const preflight = (
   options: UpgradeOptions
 ): Effect.Effect<
-  { readonly targets: ReadonlyArray<Target>; readonly image: KernelImage.KernelImage; readonly from: string },
+  {
+    readonly targets: ReadonlyArray<Target>
+    readonly image: KernelImage.KernelImage
+    readonly from: string
+    /** What of the next kernel could not be found out. */
+    readonly unknown: ReadonlyArray<string>
+  },
   PreflightError,
   Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate
 > =>
@@ -119,6 +147,7 @@ const preflight = (
     const image = yield* KernelImage.inspect(options.kernel)
     if (options.initrd !== undefined) yield* checkReadable(options.initrd)
     yield* checkCommandLine(options.commandLine)
+    const unknown = yield* checkTarget(options)
     yield* HostLock.acquire()
     const interrupted = yield* Recovery.leftBehind()
     if (interrupted !== undefined)
@@ -127,7 +156,7 @@ const preflight = (
         "Give its VMs back first: agent resume"
       )
     const targets = yield* findTargets(options.vms)
-    return { targets, image, from: yield* HostFacts.kernelRelease }
+    return { targets, image, from: yield* HostFacts.kernelRelease, unknown }
   })
 
 const checkReadable = (path: string): Effect.Effect<void, PreconditionFailed> =>
@@ -260,12 +289,18 @@ export const upgrade = (
   Effect.scoped(
     Effect.gen(function* () {
       // Not logged before it is passed: a live update that is refused leaves nothing behind.
-      const { targets, image, from } = yield* preflight(options)
+      const { targets, image, from, unknown } = yield* preflight(options)
       yield* log.emit({
         type: "step",
         step: "preflight",
         status: "done",
-        detail: { from, to: image.release, image: image.path, vms: options.vms }
+        detail: {
+          from,
+          to: image.release,
+          image: image.path,
+          vms: options.vms,
+          ...(unknown.length > 0 ? { unknown } : {})
+        }
       })
       const notResumed: Array<NotResumed> = []
       return yield* Effect.scoped(carry(options, targets, log, notResumed)).pipe(

@@ -5,7 +5,7 @@
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Check, Finding, type Verdict } from "../../src/upgrade/doctor/Finding.ts"
+import { Check, Finding, TargetCheck, type Verdict } from "../../src/upgrade/doctor/Finding.ts"
 import * as GuestConsole from "./GuestConsole.ts"
 import * as TestHost from "./TestHost.ts"
 
@@ -81,6 +81,22 @@ layer(TestHost.layer("doctor"), { excludeTestServices: true, timeout: "20 minute
       assert.match(finding("abi").detail, /^KHO writes kho-v\d+, LUO writes luo-v\d+/)
       assert.match(finding("handlers").detail, /^memfd: handler \(iommufd: no handler, VFIO: not known,/)
       assert.match(finding("huge-pages").detail, /always$/)
+    })
+  )
+
+  it.effect("the next kernel is named: it is looked into, and reads what the running one writes", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const kernel = yield* host.otherKernel
+      const said = yield* host.agent("doctor", "--kernel", kernel)
+      assert.strictEqual(said.code, 0, said.stderr)
+      const count = Check.literals.length + TargetCheck.literals.length
+      assert.include(said.stdout, `\nThis host is ready for a live update: ${count} ok\n`)
+      for (const layer of ["kho", "luo", "memfd"])
+        assert.match(
+          said.stdout,
+          new RegExp(`^ok +target-${layer} +this kernel writes (${layer}-v\\d+), and the target reads \\1$`, "m")
+        )
     })
   )
 

@@ -242,6 +242,31 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     })
   )
 
+  for (const [what, string, other] of [
+    ["LUO reads another state", "luo-v5", "luo-v4"],
+    ["memfd handler reads other files", "memfd-v2", "memfd-v3"]
+  ] as const)
+    it.effect(`a kernel whose ${what}: exit code 5, nothing is loaded, and the guest was never paused`, () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const image = `/boot/vmlinuz-${other}`
+        const made = yield* host.program("otherKernel", yield* host.otherKernel, string, other, image)
+        assert.strictEqual(made.code, 0, made.stderr)
+        yield* refused(
+          upgrade("--kernel", image),
+          5,
+          `${image} can't take over from the running kernel: this kernel writes ${string}, but the target reads ${other}.`,
+          `Take a kernel that reads ${string}`
+        )
+        assert.strictEqual(yield* host.output("cat", "/sys/kernel/kexec_loaded"), "0")
+        yield* host.booted
+        const doctor = yield* host.inside(agent, "doctor", "--kernel", image, "--output", "ndjson")
+        assert.strictEqual(doctor.code, 5, doctor.stderr)
+        assert.include(doctor.stdout, `"failed":["target-${string.split("-")[0]}"]`)
+        yield* host.output("rm", image)
+      })
+    )
+
   it.effect(
     "a kernel that looks right and that the running one refuses: exit code 6, and the guest was never paused",
     () =>

@@ -56,13 +56,27 @@ export const Check = Schema.Literal(
 export type Check = typeof Check.Type
 
 /**
+ * The checks of the next kernel's image, where one is named.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const TargetCheck = Schema.Literal("target-image", "target-config", "target-kho", "target-luo", "target-memfd")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type TargetCheck = typeof TargetCheck.Type
+
+/**
  * A check's result. `detail` says what was seen, with units; `next` what to do, and is there unless all is well.
  *
  * @since 0.1.0
  * @category models
  */
 export const Finding = Schema.Struct({
-  check: Check,
+  check: Schema.Union(Check, TargetCheck),
   verdict: Verdict,
   detail: Schema.String,
   next: Schema.optionalWith(Schema.String, { exact: true })

@@ -140,8 +140,14 @@ export const kho = (facts: Facts): Judgement => {
   }
 }
 
-/** The string may be one of a flattened device tree, or the first of a struct (`luo_ser` in `include/linux/kho/abi/luo.h`). */
-const abiString = (text: string | undefined, prefix: string): string | undefined =>
+/**
+ * The string of an interface: one of a flattened device tree, or the first of a struct (`luo_ser` in
+ * `include/linux/kho/abi/luo.h`).
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const abiString = (text: string | undefined, prefix: string): string | undefined =>
   new RegExp(`${prefix}-v[!-~]+`).exec(text ?? "")?.[0]
 
 /**

@@ -5,7 +5,6 @@
  */
 import * as Fs from "node:fs"
 import * as Os from "node:os"
-import { gunzipSync } from "node:zlib"
 import * as Capabilities from "@liveupdate/sdk/Capabilities"
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
@@ -30,27 +29,11 @@ import {
   unknown,
   value
 } from "./Facts.ts"
+import { at, text } from "./FileFacts.ts"
 import * as OpenFiles from "./OpenFiles.ts"
-
-/** What `look` finds at a path. */
-const at = <A>(path: string, look: () => A): Fact<A> => {
-  try {
-    return known(look())
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error)
-    return code === "ENOENT" || code === "ENOTDIR" ? absent(path) : unknown(`${path} can't be read (${code})`)
-  }
-}
-
-const text = (path: string): Fact<string> => at(path, () => Fs.readFileSync(path, "latin1").trim())
+import * as RunningKernel from "./RunningKernel.ts"
 
 const sizeOf = (path: string): Fact<number> => at(path, () => Fs.statSync(path).size)
-
-/** `CONFIG_IKCONFIG_PROC`, or where distributions put it. */
-const config = (release: string): Fact<string> => {
-  const running = at("/proc/config.gz", () => gunzipSync(Fs.readFileSync("/proc/config.gz")).toString("latin1"))
-  return running._tag === "known" ? running : text(`/boot/config-${release}`)
-}
 
 const lockHolder = (): Fact<Process | undefined> => {
   const file = at(HostLock.path, () => Fs.statSync(HostLock.path))
@@ -124,15 +107,6 @@ const pendingRun: Effect.Effect<Facts["pendingRun"]> = Effect.suspend(() => {
       )
 })
 
-/**
- * A kernel that was handed something shows the tree that it came with instead of its own (`kho_init` in
- * `kernel/liveupdate/kexec_handover.c`); it reads no other than it writes (`kho_populate`).
- */
-const khoTree = (): Fact<string> => {
-  const own = text("/sys/kernel/debug/kho/out/fdt")
-  return own._tag === "absent" ? text("/sys/kernel/debug/kho/in/fdt") : own
-}
-
 const UNIT = "liveupdate-resume.service"
 
 /** Where units are, the first one winning (systemd.unit(5)). */
@@ -182,14 +156,14 @@ const look = Effect.gen(function* () {
     release,
     machine: Os.machine(),
     commandLine: yield* HostFacts.commandLine,
-    config: config(release),
+    config: RunningKernel.config(release),
     device: opened,
     deviceHolders: open._tag === "known" ? known(open.value.deviceHolders) : open,
     sessions: open._tag === "known" ? known(open.value.sessions) : open,
     capabilities: yield* capabilities(opened),
     scratch: text("/sys/kernel/debug/kho/out/scratch_len"),
-    khoTree: khoTree(),
-    luoState: text("/sys/kernel/debug/kho/out/sub_fdts/LUO"),
+    khoTree: RunningKernel.khoTree(),
+    luoState: RunningKernel.luoState(),
     meminfo: text("/proc/meminfo"),
     guests: root ? yield* guests : unknown("only root sees which VMs there are"),
     imageBytes: sizeOf(`/boot/vmlinuz-${release}`),
