@@ -74,6 +74,7 @@ const steps = [
   "start-vmm",
   "load-state",
   "resume",
+  "verify",
   "finish",
   "boot"
 ]
