@@ -46,8 +46,18 @@ const upgrade = Command.make(
   "upgrade",
   {
     vms: Options.text("vm").pipe(
-      Options.atLeast(1),
+      Options.repeated,
       Options.withDescription("a VM to carry over; repeat it: VMs that are not named would die with the old kernel")
+    ),
+    all: Options.boolean("all").pipe(Options.withDescription("carry every VM that runs, but for those of --abandon")),
+    abandon: Options.text("abandon").pipe(
+      Options.repeated,
+      Options.withDescription("a running VM that may die with the old kernel, as if its plug were pulled; repeat it")
+    ),
+    stopOthers: Options.boolean("stop-others").pipe(
+      Options.withDescription(
+        "shut down the running VMs that are not carried; that is not undone if the live update is"
+      )
     ),
     kernel: Options.text("kernel").pipe(
       Options.withDescription("the next kernel's image (on the host that is upgraded)")
@@ -66,15 +76,21 @@ const upgrade = Command.make(
     output: Shared.output,
     host: Shared.host
   },
-  ({ vms, kernel, initrd, commandLine, reuse, output, host }) =>
+  ({ vms, all, abandon, stopOthers, kernel, initrd, commandLine, reuse, output, host }) =>
     Effect.gen(function* () {
+      if (all === vms.length > 0)
+        return yield* new UsageError({
+          message: all ? "--all takes every VM: leave --vm out." : "Which VMs? Name them with --vm ID, or take --all."
+        })
       if (reuse && Option.isSome(commandLine))
         return yield* new UsageError({ message: "--cmdline and --reuse-cmdline exclude each other: give one of them." })
       const running = yield* HostFacts.commandLine
       if (Option.isSome(host))
         return yield* (yield* Shared.hosts).upgrade(host.value, {
           arguments: [
-            ...vms.flatMap((vm) => ["--vm", vm]),
+            ...(all ? ["--all"] : vms.flatMap((vm) => ["--vm", vm])),
+            ...abandon.flatMap((vm) => ["--abandon", vm]),
+            ...(stopOthers ? ["--stop-others"] : []),
             "--kernel",
             kernel,
             ...(Option.isSome(initrd) ? ["--initrd", initrd.value] : []),
@@ -88,7 +104,9 @@ const upgrade = Command.make(
           const log = yield* RunLog.open({ run, listener: Output.eventListener(output) })
           return yield* Upgrade.upgrade(
             {
-              vms,
+              vms: all ? "all" : vms,
+              abandon,
+              stopOthers,
               kernel,
               ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
               commandLine: Option.getOrElse(commandLine, () => running),

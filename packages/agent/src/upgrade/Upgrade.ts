@@ -17,6 +17,7 @@ import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Preservation from "@liveupdate/sdk/Preservation"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Lifecycle from "../vmm/Lifecycle.ts"
 import type { VmRecord } from "../vmm/Vm.ts"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import type { VmmError } from "../vmm/VmmError.ts"
@@ -36,7 +37,12 @@ import { PreconditionFailed, RolledBack } from "./UpgradeError.ts"
  * @category models
  */
 export interface UpgradeOptions {
-  readonly vms: ReadonlyArray<string>
+  /** Ids, or every VM that runs and isn't abandoned. */
+  readonly vms: ReadonlyArray<string> | "all"
+  /** Running VMs that may die with the old kernel. */
+  readonly abandon?: ReadonlyArray<string>
+  /** Shuts down the running VMs that are not carried, once everything else is known to be right. */
+  readonly stopOthers?: boolean
   readonly kernel: string
   readonly initrd?: string
   readonly commandLine: string
@@ -60,6 +66,9 @@ type PreflightError =
   | VmRecordCorrupt
   | VmStoreFailed
   | VmmError
+
+/** What a guest that is stopped for it may take to shut down, before its VMM is ended. */
+const STOP_PATIENCE = "60 seconds"
 
 const fail = (what: string, next: string) => new PreconditionFailed({ what, next })
 
@@ -95,20 +104,35 @@ const checkTarget = (
     return findings.flatMap(({ detail, verdict }) => (verdict === "unknown" ? [detail] : []))
   })
 
-/** The VMs to carry, connected; refuses when another VM would die with the kernel. */
-const findTargets = (ids: ReadonlyArray<string>) =>
+/** What becomes of each running VM of this host: carried, or not. Refuses when one would die with the kernel that nobody spoke of. */
+const chooseVms = ({ vms, abandon = [], stopOthers = false }: UpgradeOptions) =>
   Effect.gen(function* () {
     const store = yield* VmStore
     const vmm = yield* Vmm
+    const running = yield* Effect.filter(yield* store.list, vmm.isRunning)
+    const ids = vms === "all" ? running.map((_) => _.id).filter((id) => !abandon.includes(id)) : vms
     if (new Set(ids).size !== ids.length) return yield* fail("A VM is named twice", "Name each VM once with --vm")
+    if (ids.length === 0)
+      return yield* fail("No VM runs here that could be carried", "Without one an ordinary reboot does the same")
+    const both = ids.find((id) => abandon.includes(id))
+    if (both !== undefined)
+      return yield* fail(`VM ${both} can't be carried and abandoned`, "Name it with --vm or with --abandon")
+    // A name that is mistyped must not go unnoticed.
+    yield* Effect.forEach(abandon, (id) => store.get(id), { discard: true })
     const records = yield* Effect.forEach(ids, (id) => store.get(id))
-    const others = (yield* store.list).filter((record) => !ids.includes(record.id))
-    const alive = yield* Effect.filter(others, vmm.isRunning)
-    if (alive.length > 0)
+    const others = running.filter(({ id }) => !ids.includes(id) && !abandon.includes(id)).map((_) => _.id)
+    if (others.length > 0 && !stopOthers)
       return yield* fail(
-        `kexec takes the whole host, and these running VMs are not part of the live update: ${alive.map((_) => _.id).join(", ")}`,
-        "Name them with --vm as well, or stop them first: agent vm stop ID"
+        `kexec takes the whole host, and these running VMs are not part of the live update: ${others.join(", ")}`,
+        "Name them with --vm or take --all, let them die with --abandon ID, or stop them: --stop-others, agent vm stop ID"
       )
+    return { records, others }
+  })
+
+/** The VMs to carry, connected. */
+const findTargets = (records: ReadonlyArray<VmRecord>) =>
+  Effect.gen(function* () {
+    const vmm = yield* Vmm
     return yield* Effect.forEach(records, (record) =>
       Effect.gen(function* () {
         const connection = yield* vmm.connect(record)
@@ -133,6 +157,8 @@ const preflight = (
 ): Effect.Effect<
   {
     readonly targets: ReadonlyArray<Target>
+    /** Ids of VMs that were shut down for it. */
+    readonly stopped: ReadonlyArray<string>
     readonly image: KernelImage.KernelImage
     readonly from: string
     /** What of the next kernel could not be found out. */
@@ -155,8 +181,14 @@ const preflight = (
         `An earlier live update (${interrupted.run}) was interrupted before its jump`,
         "Give its VMs back first: agent resume"
       )
-    const targets = yield* findTargets(options.vms)
-    return { targets, image, from: yield* HostFacts.kernelRelease, unknown }
+    const { records, others } = yield* chooseVms(options)
+    const targets = yield* findTargets(records)
+    // The last of the preflight, as it isn't undone. A guest that can't be stopped would die, so it is refused.
+    yield* Effect.forEach(others, (id) => Lifecycle.stop(id, STOP_PATIENCE), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    return { targets, stopped: others, image, from: yield* HostFacts.kernelRelease, unknown }
   })
 
 const checkReadable = (path: string): Effect.Effect<void, PreconditionFailed> =>
@@ -289,7 +321,7 @@ export const upgrade = (
   Effect.scoped(
     Effect.gen(function* () {
       // Not logged before it is passed: a live update that is refused leaves nothing behind.
-      const { targets, image, from, unknown } = yield* preflight(options)
+      const { targets, stopped, image, from, unknown } = yield* preflight(options)
       yield* log.emit({
         type: "step",
         step: "preflight",
@@ -298,7 +330,9 @@ export const upgrade = (
           from,
           to: image.release,
           image: image.path,
-          vms: options.vms,
+          vms: targets.map((_) => _.record.id),
+          ...(stopped.length > 0 ? { stopped } : {}),
+          ...(options.abandon === undefined || options.abandon.length === 0 ? {} : { abandoned: options.abandon }),
           ...(unknown.length > 0 ? { unknown } : {})
         }
       })

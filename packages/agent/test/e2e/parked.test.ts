@@ -58,7 +58,7 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
       const jump = host.inside(
         "sh",
         "-c",
-        `/usr/local/bin/agent upgrade --vm ${well} --vm ${doubted} --vm ${lost} --kernel "$1" --output ndjson | while read -r line; do
+        `/usr/local/bin/agent upgrade --all --kernel "$1" --output ndjson | while read -r line; do
            case $line in *'"step":"sync"'*'"status":"done"'*) mv ${disk} ${disk}.away; sync;; esac
          done`,
         "sh",

@@ -99,6 +99,13 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     readonly [string, Effect.Effect<TestHost.Said, never, TestHost.TestHost>, number, ...ReadonlyArray<string>]
   > = [
     ["a VM that isn't there", upgrade("--vm", "web-2"), 4, `no VM "web-2": this host has ${vm}`],
+    [
+      "all VMs, and one by name",
+      TestHost.agentHere("upgrade", "--all", "--vm", vm, "--kernel", notThere),
+      2,
+      "leave --vm out"
+    ],
+    ["no VM named", TestHost.agentHere("upgrade", "--kernel", notThere), 2, "take --all"],
     ["a VM named twice", upgrade("--vm", vm, "--vm", vm), 5, "A VM is named twice"],
     ["a kernel that isn't there", upgrade("--kernel", notThere), 4, `Kernel image ${notThere} does not exist`],
     ["a kernel that is none", upgrade("--kernel", "/etc/hostname"), 5, "/etc/hostname is no kernel image"],
@@ -179,7 +186,9 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
       const host = yield* TestHost.TestHost
       const started = yield* host.startVm(secondSpec("db-1"))
       assert.strictEqual(started.code, 0, started.stderr)
-      yield* refused(upgrade(), 5, "these running VMs are not part of the live update: db-1", "agent vm stop")
+      yield* refused(upgrade(), 5, "these running VMs are not part of the live update: db-1", "--abandon ID")
+      yield* refused(upgrade("--abandon", "db-2"), 4, 'no VM "db-2"')
+      yield* refused(upgrade("--abandon", vm), 5, `VM ${vm} can't be carried and abandoned`)
       // The guest hears its power button and shuts down by itself.
       const stopped = yield* host.agent("vm", "stop", "db-1", "--output", "ndjson")
       assert.strictEqual(stopped.code, 0, stopped.stderr)
@@ -350,24 +359,36 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     })
   )
 
-  it.effect("after all that a live update of two VMs works, and neither guest has missed anything", () =>
-    Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      const before = yield* host.release
-      const started = yield* host.startVm(secondSpec("db-2"))
-      assert.strictEqual(started.code, 0, started.stderr)
-      yield* host.waitForTick("db-2", 2)
-      const said = yield* host.agent("upgrade", "--vm", vm, "--vm", "db-2", "--kernel", yield* host.otherKernel)
-      assert.strictEqual(said.code, 0, said.stderr)
-      for (const id of [vm, "db-2"]) assert.include(said.stdout, `${id}: blackout `)
-      yield* guestCountsOn("db-2")
-      assert.notStrictEqual(yield* host.release, before)
-      const { complaints, verdicts } = yield* countsOn
-      assert.deepStrictEqual(
-        verdicts.filter((verdict) => verdict.bad !== 0),
-        []
-      )
-      assert.deepStrictEqual(complaints, [])
-    })
+  it.effect(
+    "after all that a live update of two VMs works, a third one is stopped for it, and neither guest has missed anything",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const before = yield* host.release
+        const started = yield* host.startVm(secondSpec("db-2"))
+        assert.strictEqual(started.code, 0, started.stderr)
+        yield* host.waitForTick("db-2", 2)
+        const third = yield* host.startVm(secondSpec("db-3"))
+        assert.strictEqual(third.code, 0, third.stderr)
+        yield* host.waitForTick("db-3", 2)
+        const said = yield* host.agent(
+          "upgrade",
+          ...["--vm", vm, "--vm", "db-2", "--stop-others"],
+          ...["--kernel", yield* host.otherKernel]
+        )
+        assert.strictEqual(said.code, 0, said.stderr)
+        const { complaints: words, ticks } = yield* host.console("db-3")
+        assert.deepStrictEqual(words, [])
+        assert.isAbove(ticks.length, 2)
+        for (const id of [vm, "db-2"]) assert.include(said.stdout, `${id}: blackout `)
+        yield* guestCountsOn("db-2")
+        assert.notStrictEqual(yield* host.release, before)
+        const { complaints, verdicts } = yield* countsOn
+        assert.deepStrictEqual(
+          verdicts.filter((verdict) => verdict.bad !== 0),
+          []
+        )
+        assert.deepStrictEqual(complaints, [])
+      })
   )
 })
