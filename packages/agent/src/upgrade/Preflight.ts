@@ -1,0 +1,212 @@
+/**
+ * What has to be right before a live update touches anything.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as KernelImage from "@liveupdate/sdk/KernelImage"
+import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Lifecycle from "../vmm/Lifecycle.ts"
+import type { VmRecord } from "../vmm/Vm.ts"
+import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
+import type { VmmError } from "../vmm/VmmError.ts"
+import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } from "../vmm/VmStore.ts"
+import * as CommandLine from "./CommandLine.ts"
+import * as TargetChecks from "./doctor/TargetChecks.ts"
+import * as TargetFacts from "./doctor/TargetFacts.ts"
+import * as HostFacts from "./HostFacts.ts"
+import * as Recovery from "./Recovery.ts"
+import { PreconditionFailed } from "./UpgradeError.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface UpgradeOptions {
+  /** Ids, or every VM that runs and isn't abandoned. */
+  readonly vms: ReadonlyArray<string> | "all"
+  /** Running VMs that may die with the old kernel. */
+  readonly abandon?: ReadonlyArray<string>
+  /** Shuts down the running VMs that are not carried, once everything else is known to be right. */
+  readonly stopOthers?: boolean
+  readonly kernel: string
+  readonly initrd?: string
+  readonly commandLine: string
+  /** Makes ready, while the guests run, what lets the second half start faster; see `QuickStart`. */
+  readonly prepare?: (
+    vms: ReadonlyArray<VmRecord>
+  ) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope>
+}
+
+/**
+ * A VM to carry: its record, and a line to its VMM.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Target {
+  readonly record: VmRecord
+  readonly connection: VmConnection
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type PreflightError =
+  | PreconditionFailed
+  | LiveUpdateError
+  | KernelImage.KernelImageInvalid
+  | VmNotFound
+  | VmRecordCorrupt
+  | VmStoreFailed
+  | VmmError
+
+/** What a guest that is stopped for it may take to shut down, before its VMM is ended. */
+const STOP_PATIENCE = "60 seconds"
+
+const fail = (what: string, next: string) => new PreconditionFailed({ what, next })
+
+/** The parameters without which the next kernel would throw away what it is handed. */
+const checkCommandLine = (commandLine: string): Effect.Effect<void, PreconditionFailed> => {
+  if (CommandLine.switchOf(commandLine, "liveupdate") !== true)
+    return fail(
+      "The next kernel's command line doesn't turn live update on, so the guests' memory would be lost",
+      `Add liveupdate=on, or use --reuse-cmdline. It was: ${commandLine}`
+    )
+  if (CommandLine.switchOf(commandLine, "kho") === false)
+    return fail("The next kernel's command line turns kexec handover off", `Remove kho=off. It was: ${commandLine}`)
+  return Effect.void
+}
+
+/**
+ * Looks into the next kernel, and refuses one that is known not to read what this one leaves to it. Returns what could not be
+ * found out.
+ */
+const checkTarget = (
+  options: UpgradeOptions
+): Effect.Effect<ReadonlyArray<string>, PreconditionFailed | KernelImage.KernelImageInvalid> =>
+  Effect.gen(function* () {
+    const facts = yield* TargetFacts.look(options)
+    if (facts.contents._tag === "refused") return yield* facts.contents.error
+    const findings = TargetChecks.judge(facts)
+    const [first, ...others] = findings.filter(({ verdict }) => verdict === "fail")
+    if (first !== undefined)
+      return yield* fail(
+        `${options.kernel} can't take over from the running kernel: ${[first, ...others].map((_) => _.detail).join("; ")}`,
+        first.next ?? ""
+      )
+    return findings.flatMap(({ detail, verdict }) => (verdict === "unknown" ? [detail] : []))
+  })
+
+const checkReadable = (path: string): Effect.Effect<void, PreconditionFailed> =>
+  Effect.try({
+    try: () => {
+      Fs.accessSync(path, Fs.constants.R_OK)
+      if (!Fs.statSync(path).isFile()) throw new Error("not a regular file")
+    },
+    catch: () => fail(`The initrd ${path} can't be read`, "Check the path")
+  })
+
+/** What becomes of each running VM of this host: carried, or not. Refuses when one would die with the kernel that nobody spoke of. */
+const chooseVms = ({ vms, abandon = [], stopOthers = false }: UpgradeOptions) =>
+  Effect.gen(function* () {
+    const store = yield* VmStore
+    const vmm = yield* Vmm
+    const running = yield* Effect.filter(yield* store.list, vmm.isRunning)
+    const ids = vms === "all" ? running.map((_) => _.id).filter((id) => !abandon.includes(id)) : vms
+    if (new Set(ids).size !== ids.length) return yield* fail("A VM is named twice", "Name each VM once with --vm")
+    if (ids.length === 0)
+      return yield* fail("No VM runs here that could be carried", "Without one an ordinary reboot does the same")
+    const both = ids.find((id) => abandon.includes(id))
+    if (both !== undefined)
+      return yield* fail(`VM ${both} can't be carried and abandoned`, "Name it with --vm or with --abandon")
+    // A name that is mistyped must not go unnoticed.
+    yield* Effect.forEach(abandon, (id) => store.get(id), { discard: true })
+    const records = yield* Effect.forEach(ids, (id) => store.get(id))
+    const others = running.filter(({ id }) => !ids.includes(id) && !abandon.includes(id)).map((_) => _.id)
+    if (others.length > 0 && !stopOthers)
+      return yield* fail(
+        `kexec takes the whole host, and these running VMs are not part of the live update: ${others.join(", ")}`,
+        "Name them with --vm or take --all, let them die with --abandon ID, or stop them: --stop-others, agent vm stop ID"
+      )
+    return { records, others }
+  })
+
+/** The VMs to carry, connected. */
+const findTargets = (records: ReadonlyArray<VmRecord>) =>
+  Effect.gen(function* () {
+    const vmm = yield* Vmm
+    return yield* Effect.forEach(records, (record) =>
+      Effect.gen(function* () {
+        const connection = yield* vmm.connect(record)
+        const status = yield* connection.status
+        if (status.state !== "running")
+          return yield* fail(
+            `VM ${record.id} is not running but ${status.state} (${status.detail})`,
+            status.state === "paused" || status.state === "saved"
+              ? "If a live update was interrupted, run: agent resume"
+              : "Start it first, or leave it out"
+          )
+        const blockers = yield* connection.saveBlockers
+        if (blockers.length > 0)
+          return yield* fail(`VM ${record.id} can't be saved: ${blockers.join("; ")}`, "Remove what blocks it")
+        return { record, connection } satisfies Target
+      })
+    )
+  })
+
+/**
+ * What a live update begins with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Passed {
+  readonly targets: ReadonlyArray<Target>
+  /** Ids of VMs that were shut down for it. */
+  readonly stopped: ReadonlyArray<string>
+  readonly image: KernelImage.KernelImage
+  /** Release of the running kernel. */
+  readonly from: string
+  /** What of the next kernel could not be found out. */
+  readonly unknown: ReadonlyArray<string>
+}
+
+/**
+ * Checks everything that can be known before anything is touched, and takes the host's lock for as long as the scope lives. The
+ * one thing that it does is asked for: `stopOthers`, last of all.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const check = (
+  options: UpgradeOptions
+): Effect.Effect<Passed, PreflightError, Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate> =>
+  Effect.gen(function* () {
+    if (process.getuid?.() !== 0) return yield* fail("A live update needs root", "Run the agent as root")
+    yield* LiveUpdate.probe
+    const image = yield* KernelImage.inspect(options.kernel)
+    if (options.initrd !== undefined) yield* checkReadable(options.initrd)
+    yield* checkCommandLine(options.commandLine)
+    const unknown = yield* checkTarget(options)
+    yield* HostLock.acquire()
+    const interrupted = yield* Recovery.leftBehind()
+    if (interrupted !== undefined)
+      return yield* fail(
+        `An earlier live update (${interrupted.run}) was interrupted before its jump`,
+        "Give its VMs back first: agent resume"
+      )
+    const { records, others } = yield* chooseVms(options)
+    const targets = yield* findTargets(records)
+    // The last of the preflight, as it isn't undone. A guest that can't be stopped would die, so it is refused.
+    yield* Effect.forEach(others, (id) => Lifecycle.stop(id, STOP_PATIENCE), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    return { targets, stopped: others, image, from: yield* HostFacts.kernelRelease, unknown }
+  })
