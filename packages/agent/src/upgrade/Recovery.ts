@@ -32,20 +32,24 @@ export const Pending = Schema.Struct({
 export type Pending = typeof Pending.Type
 
 /**
- * Notes a run for as long as the scope lives. It lies in a tmpfs: after the jump, when nothing may be undone any more, it
- * is gone by itself.
+ * Notes a run for as long as the scope lives, and longer if there is something left to undo when it ends: `leftToUndo` says so. It
+ * lies in a tmpfs: after the jump, when nothing may be undone any more, it is gone by itself.
  *
  * @since 0.1.0
  * @category operations
  */
-export const note = (pending: Pending, file: string = path): Effect.Effect<void, never, Scope.Scope> =>
+export const note = (
+  pending: Pending,
+  leftToUndo: () => boolean,
+  file: string = path
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       Fs.mkdirSync(Path.dirname(file), { recursive: true, mode: 0o700 })
       Fs.writeFileSync(`${file}.new`, JSON.stringify(pending), { mode: 0o600 })
       Fs.renameSync(`${file}.new`, file)
     }),
-    () => Effect.sync(() => Fs.rmSync(file, { force: true }))
+    () => Effect.sync(() => leftToUndo() || Fs.rmSync(file, { force: true }))
   )
 
 /**

@@ -105,7 +105,11 @@ const carry = (
   notResumed: Array<NotResumed>
 ) =>
   Effect.gen(function* () {
-    yield* Recovery.note({ version: 1, run: log.run, vms: targets.map((_) => _.record.id) })
+    // A VM that can't be given back running is `agent resume`'s to give back.
+    yield* Recovery.note(
+      { version: 1, run: log.run, vms: targets.map((_) => _.record.id) },
+      () => notResumed.length > 0
+    )
     yield* Kexec.load(options).pipe(log.step("load-kernel"))
     yield* (options.prepare?.(targets.map((_) => _.record)) ?? Effect.void).pipe(log.step("prepare"))
     // Counted from where guest RAM comes in: before, a copy of Node was made.
