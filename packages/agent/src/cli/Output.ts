@@ -24,6 +24,14 @@ const writeLine = (stream: NodeJS.WriteStream, line: string) => void stream.writ
 export const result = (format: Format, text: string, record: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
   Effect.sync(() => writeLine(process.stdout, format === "ndjson" ? JSON.stringify({ version: 1, ...record }) : text))
 
+/**
+ * A size in bytes, for a person.
+ *
+ * @since 0.1.0
+ * @category output
+ */
+export const mebibytes = (bytes: number): string => `${Math.round(bytes / 1048576)} MiB`
+
 const sentences = {
   preflight: "checked the host, the VMs and the next kernel",
   "load-kernel": "loaded the next kernel",

@@ -11,12 +11,11 @@ import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
 import { UsageError } from "./UsageError.ts"
 
-const mebibytes = (bytes: number | undefined) =>
-  bytes === undefined ? "memory of unknown size" : `${Math.round(bytes / 1048576)} MiB`
+const sizeOf = (bytes: number | undefined) => (bytes === undefined ? "memory of unknown size" : Output.mebibytes(bytes))
 
 const describe = ({ vm, session, holder, pid, memoryBytes, failed }: Parked.Parked): string =>
   [
-    `${vm}\t${mebibytes(memoryBytes)}\tsession ${session} (${holder}, pid ${pid})`,
+    `${vm}\t${sizeOf(memoryBytes)}\tsession ${session} (${holder}, pid ${pid})`,
     `  ${failed === undefined ? "no failure is on record" : `failed at ${failed.step}: ${failed.reason}`}`,
     `  → Remove the cause, then: agent resume --vm ${vm}. Give it up: agent discard --vm ${vm} --yes`
   ].join("\n")

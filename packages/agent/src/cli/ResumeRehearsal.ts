@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Handover from "../upgrade/Handover.ts"
+import * as StartedVmm from "../vmm/StartedVmm.ts"
 import type { VmConfig } from "../vmm/Vm.ts"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import * as VmStore from "../vmm/VmStore.ts"
@@ -129,6 +130,11 @@ const vmm = Layer.succeed(Vmm, {
   isRunning: () => Effect.succeed(false)
 })
 
+const noteStarted = Effect.flatMap(
+  Effect.flatMap(VmStore.VmStore, (store) => store.prepare(config.id)),
+  (paths) => StartedVmm.note(paths, { pid: process.pid, at: 0 })
+)
+
 /**
  * @since 0.1.0
  * @category running
@@ -136,12 +142,10 @@ const vmm = Layer.succeed(Vmm, {
 export const rehearse = (): void => {
   state = "incoming"
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-rehearsal-"))
-  const runtimeDir = Path.join(directory, config.id)
-  Fs.mkdirSync(runtimeDir, { mode: 0o700 })
-  Fs.writeFileSync(Path.join(runtimeDir, "started"), `${process.pid} 0\n`)
   Effect.runFork(
     // The layers of the real thing are built, too; nothing is asked of them.
     Layer.build(Layers.host).pipe(
+      Effect.zipRight(noteStarted),
       Effect.zipRight(program(() => undefined, { directory, lock: Effect.void })),
       Effect.scoped,
       Effect.provide(

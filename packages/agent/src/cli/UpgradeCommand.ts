@@ -148,12 +148,6 @@ const resume = Command.make(
   )
 )
 
-const eventsOf = (lines: ReadonlyArray<string>) =>
-  lines.flatMap((line) => {
-    const event = Event.parse(line)
-    return event === undefined ? [] : [event]
-  })
-
 /** Every event of a run as it is written, until its outcome. */
 const follow = (run: string, listener: RunLog.Listener) =>
   Effect.iterate(
@@ -163,7 +157,7 @@ const follow = (run: string, listener: RunLog.Listener) =>
       body: ({ offset }) =>
         Effect.gen(function* () {
           const { lines, next } = yield* RunLog.readFrom(run, offset)
-          const events = eventsOf(lines)
+          const events = Event.parseLines(lines)
           yield* Effect.sync(() => events.forEach(listener))
           const ended = events.some((event) => event.type === "outcome")
           if (!ended) yield* Effect.sleep("50 millis")
@@ -215,7 +209,7 @@ const status = Command.make(
         return yield* new RunNotFound({ run: name })
       }
       if (following) return yield* Effect.asVoid(follow(name, Output.eventListener(output)))
-      const events = eventsOf((yield* RunLog.readFrom(name, 0)).lines)
+      const events = Event.parseLines((yield* RunLog.readFrom(name, 0)).lines)
       if (output === "ndjson") {
         events.forEach(Output.eventListener(output))
         return yield* showHeld(output)

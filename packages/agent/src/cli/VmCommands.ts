@@ -23,8 +23,6 @@ const requireRoot = Effect.suspend(() =>
       )
 )
 
-const mebibytes = (bytes: number) => `${Math.round(bytes / 1048576)} MiB`
-
 const id = Args.text({ name: "id" })
 
 const start = Command.make(
@@ -40,7 +38,7 @@ const start = Command.make(
         const record = yield* Lifecycle.start(config)
         yield* Output.result(
           output,
-          `VM ${record.id} runs (pid ${record.pid}, ${mebibytes(record.config.memoryBytes)}, ${record.config.accelerator}). Its console: agent vm console ${record.id}`,
+          `VM ${record.id} runs (pid ${record.pid}, ${Output.mebibytes(record.config.memoryBytes)}, ${record.config.accelerator}). Its console: agent vm console ${record.id}`,
           { type: "vm", id: record.id, state: "running", pid: record.pid, consolePath: record.consolePath }
         )
       })
@@ -58,7 +56,7 @@ const list = Command.make("list", { output: Shared.output, host: Shared.host }, 
       yield* Effect.forEach(vms, ({ record, state }) =>
         Output.result(
           output,
-          `${record.id}\t${state}\tpid ${record.pid}\t${mebibytes(record.config.memoryBytes)}\t${record.config.accelerator}`,
+          `${record.id}\t${state}\tpid ${record.pid}\t${Output.mebibytes(record.config.memoryBytes)}\t${record.config.accelerator}`,
           {
             type: "vm",
             id: record.id,

@@ -125,4 +125,13 @@ export const parse = (line: string): Event | undefined => {
   }
 }
 
+/**
+ * The events among these lines, in order.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const parseLines = (lines: ReadonlyArray<string>): ReadonlyArray<Event> =>
+  lines.flatMap((line) => parse(line) ?? [])
+
 const decode = Schema.decodeUnknownOption(Event)

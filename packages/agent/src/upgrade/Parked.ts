@@ -55,7 +55,7 @@ const eventsOfLastRun = Effect.gen(function* () {
   const run = (yield* RunLog.list()).at(-1)
   if (run === undefined) return []
   const { lines } = yield* RunLog.readFrom(run, 0)
-  return lines.flatMap((line) => Event.parse(line) ?? [])
+  return Event.parseLines(lines)
 })
 
 const failureOf = (events: ReadonlyArray<Event.Event>, vm: string): Parked["failed"] => {

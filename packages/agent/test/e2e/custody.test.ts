@@ -5,6 +5,7 @@
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as GuestConsole from "./GuestConsole.ts"
+import * as LostDisk from "./LostDisk.ts"
 import * as TestHost from "./TestHost.ts"
 
 const seed = process.env["LIVEUPDATE_SEED"] ?? String(Math.floor(Math.random() * 1_000_000))
@@ -196,25 +197,9 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       assert.strictEqual(started.code, 0, started.stderr)
       yield* host.waitForTick(vm, 2)
       const bootId = yield* host.bootId
-      // The disk goes when the VMM no longer needs its name; the next one will.
-      const jump = host.inside(
-        "sh",
-        "-c",
-        `/usr/local/bin/agent upgrade --vm ${vm} --kernel "$1" --output ndjson | while read -r line; do
-           case $line in *'"step":"preserve-running"'*'"status":"done"'*) mv ${disk} ${disk}.away; sync;; esac
-         done`,
-        "sh",
-        yield* host.otherKernel
-      )
-      assert.include(String(yield* Effect.flip(Effect.sandbox(jump))), "runs a new kernel")
+      yield* LostDisk.jumpWithout(disk, "--vm", vm)
       assert.notStrictEqual(yield* host.bootId, bootId)
-      yield* host.output(
-        "timeout",
-        "120",
-        "sh",
-        "-c",
-        "until grep -rq needs-operator /var/lib/liveupdate/runs/*; do sleep 0.2; done"
-      )
+      yield* LostDisk.needsOperator
 
       const status = (yield* host.agent("status")).stdout
       assert.include(status, `${vm} failed at start-vmm`)

@@ -5,6 +5,7 @@
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as GuestConsole from "./GuestConsole.ts"
+import * as LostDisk from "./LostDisk.ts"
 import * as TestHost from "./TestHost.ts"
 
 const [well, doubted, lost] = ["a", "b", "c"]
@@ -54,25 +55,9 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
         assert.strictEqual(started.code, 0, started.stderr)
       }
       for (const { id } of specs) yield* host.waitForTick(id, 2)
-      // The disk goes when the VMM no longer needs its name; the next one will.
-      const jump = host.inside(
-        "sh",
-        "-c",
-        `/usr/local/bin/agent upgrade --all --kernel "$1" --output ndjson | while read -r line; do
-           case $line in *'"step":"sync"'*'"status":"done"'*) mv ${disk} ${disk}.away; sync;; esac
-         done`,
-        "sh",
-        yield* host.otherKernel
-      )
-      assert.include(String(yield* Effect.flip(Effect.sandbox(jump))), "runs a new kernel")
+      yield* LostDisk.jumpWithout(disk, "--all")
       for (const id of [well, doubted]) yield* host.waitForTick(id)
-      yield* host.output(
-        "timeout",
-        "120",
-        "sh",
-        "-c",
-        "until grep -rq needs-operator /var/lib/liveupdate/runs/*; do sleep 0.2; done"
-      )
+      yield* LostDisk.needsOperator
       yield* host.booted
     })
   )

@@ -19,7 +19,7 @@ const spec = {
 const agent = "/usr/local/bin/agent"
 const notThere = "/boot/vmlinuz-none"
 
-const eventsOf = (stdout: string) => stdout.split("\n").flatMap((line) => Event.parse(line) ?? [])
+const eventsOf = (stdout: string) => Event.parseLines(stdout.split("\n"))
 const stepsOf = (stdout: string) =>
   eventsOf(stdout).flatMap((event) => (event.type === "step" ? [`${event.step} ${event.status}`] : []))
 

@@ -93,7 +93,7 @@ const lastRun = (): Facts["lastRun"] => {
   if (run === undefined) return absent(`run in ${RunLog.defaultDirectory}`)
   const log = text(RunLog.fileOf(run))
   if (log._tag === "unknown") return log
-  const events = (value(log) ?? "").split("\n").flatMap((line) => Event.parse(line) ?? [])
+  const events = Event.parseLines((value(log) ?? "").split("\n"))
   return known({ run, result: events.findLast((event) => event.type === "outcome")?.result })
 }
 
