@@ -48,6 +48,11 @@ export class Kexec extends Context.Tag("@liveupdate/sdk/Kexec")<
     /** Whether an image is loaded, by anyone (/sys/kernel/kexec_loaded). */
     readonly isLoaded: Effect.Effect<boolean>
     /**
+     * Unloads the image that is loaded, by anyone: of a process that died before its scope ended. Harmless without one. Fails with
+     * `PermissionDenied`, `KexecBusy`.
+     */
+    readonly unload: Effect.Effect<void, LiveUpdateError>
+    /**
      * Takes the whole host into the loaded kernel, at once: nothing is stopped, unmounted or synced. Returns only by
      * failing, and then the kernel has rolled everything back: `KexecNotLoaded`, `KexecBusy`, `FreezeFailed`.
      *
@@ -66,6 +71,22 @@ export class Kexec extends Context.Tag("@liveupdate/sdk/Kexec")<
  * @category operations
  */
 export const load = (options: LoadOptions) => Effect.flatMap(Kexec, (_) => _.load(options))
+
+/**
+ * `isLoaded` of the service: whether an image is loaded, by anyone.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const isLoaded: Effect.Effect<boolean, never, Kexec> = Effect.flatMap(Kexec, (_) => _.isLoaded)
+
+/**
+ * `unload` of the service: the image is unloaded, whoever has loaded it. Fails with `PermissionDenied`, `KexecBusy`.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const unload: Effect.Effect<void, LiveUpdateError, Kexec> = Effect.flatMap(Kexec, (_) => _.unload)
 
 /**
  * `jump` of the service: it comes back only as a failure.
@@ -89,10 +110,12 @@ const loadImage = (options: LoadOptions): Effect.Effect<void, LiveUpdateError> =
     })
   )
 
-/** A finalizer can't fail, but an image that stays loaded is somebody's surprise at the next reboot. */
-const unload = Fd.callAsync("kexec.unload", {}, (kernel) => kernel.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD)).pipe(
-  Effect.catchAll((error) => Effect.logError(error.message))
+const unloadImage = Effect.asVoid(
+  Fd.callAsync("kexec.unload", {}, (kernel) => kernel.kexecFileLoad(-1, -1, "", KEXEC_FILE_UNLOAD))
 )
+
+/** A finalizer can't fail, but an image that stays loaded is somebody's surprise at the next reboot. */
+const unloadAtEnd = Effect.catchAll(unloadImage, (error) => Effect.logError(error.message))
 
 /** EINVAL is "no image is loaded", but a file's freeze may answer it as well: then an image is. */
 const refusedJump = (kernel: SystemCalls, answer: number): LiveUpdateError => {
@@ -109,8 +132,9 @@ const refusedJump = (kernel: SystemCalls, answer: number): LiveUpdateError => {
  * @category layers
  */
 export const layer: Layer.Layer<Kexec> = Layer.succeed(Kexec, {
-  load: (options) => Effect.acquireRelease(loadImage(options), () => unload).pipe(Effect.withSpan("Kexec.load")),
+  load: (options) => Effect.acquireRelease(loadImage(options), () => unloadAtEnd).pipe(Effect.withSpan("Kexec.load")),
   isLoaded: Effect.map(Kernel, (kernel) => kernel.kexecLoaded()),
+  unload: Effect.withSpan(unloadImage, "Kexec.unload"),
   jump: Effect.uninterruptible(
     Effect.flatMap(Kernel, (kernel) =>
       Effect.flatMap(
@@ -134,7 +158,12 @@ export const layerMemory: Layer.Layer<Kexec, never, SimulatedHost> = /* @__PURE_
     Kexec,
     Effect.map(SimulatedHost, ({ run }) => {
       const kexec = Context.get(context, Kexec)
-      return { load: (options) => run(kexec.load(options)), isLoaded: run(kexec.isLoaded), jump: run(kexec.jump) }
+      return {
+        load: (options) => run(kexec.load(options)),
+        isLoaded: run(kexec.isLoaded),
+        unload: run(kexec.unload),
+        jump: run(kexec.jump)
+      }
     })
   )
 )

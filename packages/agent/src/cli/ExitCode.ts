@@ -40,6 +40,8 @@ const byTag: Readonly<Record<string, number>> = {
   HostLocked: ExitCode.precondition,
   RolledBack: ExitCode.rolledBack,
   NeedsOperator: ExitCode.needsOperator,
+  NotGivenBack: ExitCode.needsOperator,
+  JournalCorrupt: ExitCode.needsOperator,
   // Only a resume reads what was handed over; all mean that memory waits for somebody to decide.
   HandoverUnreadable: ExitCode.needsOperator,
   ManifestInvalid: ExitCode.needsOperator,
@@ -62,5 +64,13 @@ export const fromError = (error: unknown): number => {
     return "code" in error && error.code === "ENOENT" ? ExitCode.notFound : ExitCode.precondition
   if (error._tag === "CommandFailed")
     return "reason" in error && error.reason === "missing" ? ExitCode.precondition : ExitCode.failed
+  // An undo that didn't bring every guest back is the operator's to complete.
+  if (
+    error._tag === "RolledBack" &&
+    "notResumed" in error &&
+    Array.isArray(error.notResumed) &&
+    error.notResumed.length > 0
+  )
+    return ExitCode.needsOperator
   return byTag[error._tag] ?? ExitCode.failed
 }

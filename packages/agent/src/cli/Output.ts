@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Event } from "../upgrade/Event.ts"
+import type { Resumed } from "../upgrade/Resume.ts"
 
 /**
  * @since 0.1.0
@@ -23,6 +24,28 @@ const writeLine = (stream: NodeJS.WriteStream, line: string) => void stream.writ
  */
 export const result = (format: Format, text: string, record: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
   Effect.sync(() => writeLine(process.stdout, format === "ndjson" ? JSON.stringify({ version: 1, ...record }) : text))
+
+const sentence = (resumed: Resumed): string => {
+  switch (resumed._tag) {
+    case "nothing":
+      return "Nothing to resume: no live update is waiting."
+    case "recovered":
+      return `The live update ${resumed.run} was interrupted before its jump; running again: ${resumed.vms.join(", ")}.`
+    case "cold-boot":
+      return `The host went down during the live update ${resumed.run}, and its guests with it: ${resumed.vms.join(", ")}. Start them again: agent vm start.`
+    case "upgraded":
+      return `The live update ${resumed.run} is done; running on: ${resumed.vms.join(", ")}.`
+  }
+}
+
+/**
+ * What `agent resume` has done.
+ *
+ * @since 0.1.0
+ * @category output
+ */
+export const resumed = (format: Format, resumed: Resumed): Effect.Effect<void> =>
+  result(format, sentence(resumed), { type: "resumed", ...resumed })
 
 /**
  * A size in bytes, for a person.
@@ -50,7 +73,8 @@ const sentences = {
   verify: "is alive",
   finish: "finished the session",
   discard: "was given up",
-  recover: "runs again after an interrupted live update"
+  recover: "runs again after an interrupted live update",
+  hook: "ran the operator's hook"
 } as const
 
 const describeStep = (event: Extract<Event, { type: "step" }>): string | undefined => {

@@ -10,22 +10,12 @@ import * as KeeperProgram from "@liveupdate/sdk/KeeperProgram"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
-import { type Resumed, type ResumeOptions, resume } from "../upgrade/Resume.ts"
+import { type ResumeOptions, resume } from "../upgrade/Resume.ts"
 import type { Listener } from "../upgrade/RunLog.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
-import { run } from "./Runner.ts"
-
-const sentence = (resumed: Resumed): string => {
-  switch (resumed._tag) {
-    case "nothing":
-      return "Nothing to resume: no live update is waiting."
-    case "recovered":
-      return `The live update ${resumed.run} was interrupted before its jump; running again: ${resumed.vms.join(", ")}.`
-    case "upgraded":
-      return `The live update ${resumed.run} is done; running on: ${resumed.vms.join(", ")}.`
-  }
-}
+import { forced, run } from "./Runner.ts"
+import * as WatchdogMain from "./WatchdogMain.ts"
 
 /**
  * Tells whoever waits for the guests (the host's early start-up) that they run: it closes the descriptor that
@@ -65,6 +55,7 @@ const buffered = (listener: Listener) => {
 export const program = (listener: Listener, options: Omit<ResumeOptions, "listener" | "onRunning"> = {}) => {
   const output = buffered(listener)
   return resume({
+    force: forced,
     ...options,
     listener: output.listener,
     onRunning: Effect.zipRight(signalReady, output.release)
@@ -101,14 +92,15 @@ const keeper = (): Keeper.Command => ({
  */
 export const start = (args: ReadonlyArray<string>): void => {
   const keep = args.indexOf(KEEP)
-  if (keep >= 0) process.exitCode = KeeperProgram.run(args[keep + 1])
+  if (args.includes(WatchdogMain.WATCH)) WatchdogMain.main()
+  else if (keep >= 0) process.exitCode = KeeperProgram.run(args[keep + 1])
   else main(args.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
 }
 
 const main = (format: Output.Format): void =>
   run(
     program(Output.eventListener(format)).pipe(
-      Effect.flatMap((resumed) => Output.result(format, sentence(resumed), { type: "resumed", ...resumed })),
+      Effect.flatMap((resumed) => Output.resumed(format, resumed)),
       Effect.provide(Layers.hostWith({ command: keeper() }))
     )
   )

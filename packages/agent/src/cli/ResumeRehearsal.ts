@@ -9,6 +9,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Custody from "@liveupdate/sdk/Custody"
+import * as Kexec from "@liveupdate/sdk/Kexec"
 import { LiveUpdate } from "@liveupdate/sdk/LiveUpdate"
 import * as Manifest from "@liveupdate/sdk/Manifest"
 import type { IncomingSession } from "@liveupdate/sdk/Session"
@@ -146,10 +147,18 @@ export const rehearse = (): void => {
     // The layers of the real thing are built, too; nothing is asked of them.
     Layer.build(Layers.host).pipe(
       Effect.zipRight(noteStarted),
-      Effect.zipRight(program(() => undefined, { directory, lock: Effect.void })),
+      Effect.zipRight(
+        program(() => undefined, { directory, journal: Path.join(directory, "journal"), lock: Effect.void })
+      ),
       Effect.scoped,
       Effect.provide(
-        Layer.mergeAll(kernel(directory), custody, vmm, VmStore.layerAt({ state: directory, runtime: directory }))
+        Layer.mergeAll(
+          kernel(directory),
+          custody,
+          vmm,
+          Kexec.layer,
+          VmStore.layerAt({ state: directory, runtime: directory })
+        )
       ),
       Effect.ensuring(Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true }))),
       Effect.catchAllCause((cause) =>

@@ -4,13 +4,25 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { ExitCode, fromError } from "./ExitCode.ts"
 
 const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const
+
+const again = Deferred.unsafeMake<void>(FiberId.none)
+
+/**
+ * Ends at the second signal: who gives it doesn't want to wait for a safe point any more.
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const forced: Effect.Effect<void> = Deferred.await(again)
 
 /**
  * A failure whose text was shown already, such as that of a command that ran on a host; only its exit code is left.
@@ -49,9 +61,12 @@ export const run = (program: Effect.Effect<void, unknown>): void => {
   let signalled: keyof typeof signalCodes | undefined
   const fiber = Effect.runFork(program)
   const onSignal = (signal: keyof typeof signalCodes) => {
-    if (signalled !== undefined) return
+    if (signalled !== undefined) {
+      process.stderr.write(`agent: ${signal} again: not waiting for what is under way\n`)
+      return Deferred.unsafeDone(again, Effect.void)
+    }
     signalled = signal
-    process.stderr.write(`agent: ${signal}: undoing what can be undone\n`)
+    process.stderr.write(`agent: ${signal}: stopping at the next safe point, and undoing what can be undone\n`)
     Effect.runFork(Fiber.interruptFork(fiber))
   }
   // Whoever reads the output may go away. A live update goes on without an audience.

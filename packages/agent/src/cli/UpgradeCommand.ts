@@ -9,9 +9,11 @@ import * as Options from "@effect/cli/Options"
 import * as Custody from "@liveupdate/sdk/Custody"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Event from "../upgrade/Event.ts"
+import * as Hooks from "../upgrade/Hooks.ts"
 import * as HostFacts from "../upgrade/HostFacts.ts"
 import * as QuickStart from "../upgrade/QuickStart.ts"
 import * as Resume from "../upgrade/Resume.ts"
@@ -20,7 +22,9 @@ import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
+import { forced } from "./Runner.ts"
 import { UsageError } from "./UsageError.ts"
+import { WATCH } from "./WatchdogMain.ts"
 
 /**
  * There is no such run, or none at all.
@@ -73,10 +77,23 @@ const upgrade = Command.make(
     reuse: Options.boolean("reuse-cmdline").pipe(
       Options.withDescription("take the running kernel's command line (the default without --cmdline)")
     ),
+    onFailure: Options.choice("on-failure", ["abort", "leave-behind"] as const).pipe(
+      Options.withDefault("abort" as const),
+      Options.withDescription(
+        "a VM that fails before the jump: abort undoes all; leave-behind carries the others, and it dies with the old kernel"
+      )
+    ),
+    dryRun: Options.boolean("dry-run").pipe(
+      Options.withDescription("do everything up to the jump, and undo it: guests stand still for a moment")
+    ),
+    maxPause: Options.integer("max-pause").pipe(
+      Options.withDefault(Duration.toSeconds(Upgrade.BLACKOUT_DEADLINE)),
+      Options.withDescription("seconds that guests may stand still before the jump; past them everything is undone")
+    ),
     output: Shared.output,
     host: Shared.host
   },
-  ({ vms, all, abandon, stopOthers, kernel, initrd, commandLine, reuse, output, host }) =>
+  ({ vms, all, abandon, stopOthers, kernel, initrd, commandLine, reuse, onFailure, dryRun, maxPause, output, host }) =>
     Effect.gen(function* () {
       if (all === vms.length > 0)
         return yield* new UsageError({
@@ -91,6 +108,11 @@ const upgrade = Command.make(
             ...(all ? ["--all"] : vms.flatMap((vm) => ["--vm", vm])),
             ...abandon.flatMap((vm) => ["--abandon", vm]),
             ...(stopOthers ? ["--stop-others"] : []),
+            ...(dryRun ? ["--dry-run"] : []),
+            "--on-failure",
+            onFailure,
+            "--max-pause",
+            String(maxPause),
             "--kernel",
             kernel,
             ...(Option.isSome(initrd) ? ["--initrd", initrd.value] : []),
@@ -102,7 +124,9 @@ const upgrade = Command.make(
       return yield* Effect.scoped(
         Effect.gen(function* () {
           const log = yield* RunLog.open({ run, listener: Output.eventListener(output) })
-          return yield* Upgrade.upgrade(
+          const program = fileURLToPath(new URL("resume.cjs", import.meta.url))
+          const checkpoints = process.env["LIVEUPDATE_CHECKPOINTS"]
+          const { vms: carried } = yield* Upgrade.upgrade(
             {
               vms: all ? "all" : vms,
               abandon,
@@ -110,10 +134,21 @@ const upgrade = Command.make(
               kernel,
               ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
               commandLine: Option.getOrElse(commandLine, () => running),
-              prepare: (vms) => QuickStart.prepare(fileURLToPath(new URL("resume.cjs", import.meta.url)), vms)
+              prepare: (vms) => QuickStart.prepare(program, vms),
+              onFailure,
+              dryRun,
+              blackoutDeadline: Duration.seconds(maxPause),
+              watchdog: { file: process.execPath, args: [program, WATCH] },
+              force: forced,
+              ...(checkpoints === undefined ? {} : { checkpoints: Hooks.checkpoints(checkpoints) })
             },
             log
           )
+          yield* Output.result(output, `The dry run ${run} went well; running on: ${carried.join(", ")}.`, {
+            type: "dry-run",
+            run,
+            vms: carried
+          })
         })
       )
     })
@@ -139,8 +174,13 @@ const resume = Command.make(
   },
   ({ vms, unverified, output }) =>
     Effect.flatMap(
-      Resume.resume({ listener: Output.eventListener(output), unverified, ...(vms.length === 0 ? {} : { vms }) }),
-      (resumed) => Output.result(output, JSON.stringify(resumed), { type: "resumed", ...resumed })
+      Resume.resume({
+        listener: Output.eventListener(output),
+        force: forced,
+        unverified,
+        ...(vms.length === 0 ? {} : { vms })
+      }),
+      (resumed) => Output.resumed(output, resumed)
     )
 ).pipe(
   Command.withDescription(

@@ -33,7 +33,8 @@ export const Step = Schema.Literal(
   "verify",
   "finish",
   "discard",
-  "recover"
+  "recover",
+  "hook"
 )
 
 /**
@@ -92,7 +93,7 @@ export const ClockEvent = Schema.Struct({
 export const OutcomeEvent = Schema.Struct({
   ...common,
   type: Schema.Literal("outcome"),
-  result: Schema.Literal("upgraded", "rolled-back", "needs-operator"),
+  result: Schema.Literal("upgraded", "rolled-back", "dry-run", "needs-operator", "cold-boot"),
   message: Schema.String,
   detail: Schema.optionalWith(Detail, { exact: true })
 })

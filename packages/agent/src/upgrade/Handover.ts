@@ -6,6 +6,7 @@
  */
 import * as Token from "@liveupdate/sdk/Token"
 import * as Schema from "effect/Schema"
+import { Hooks } from "./Hooks.ts"
 
 /**
  * The session that lists all others; its name is the only thing that the next kernel's agent has to know.
@@ -41,7 +42,9 @@ export const Index = Schema.Struct({
   version: Schema.Literal(1),
   run: Schema.String,
   boot: Schema.String,
-  vms: Schema.Array(Schema.Struct({ id: Schema.String, session: Schema.String }))
+  vms: Schema.Array(Schema.Struct({ id: Schema.String, session: Schema.String })),
+  /** The operator's programs, none where it is missing. */
+  hooks: Schema.optionalWith(Hooks, { exact: true })
 })
 
 /**

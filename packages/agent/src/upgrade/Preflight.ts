@@ -6,8 +6,10 @@
 import * as Fs from "node:fs"
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as KernelImage from "@liveupdate/sdk/KernelImage"
+import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Lifecycle from "../vmm/Lifecycle.ts"
@@ -18,9 +20,11 @@ import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } fr
 import * as CommandLine from "./CommandLine.ts"
 import * as TargetChecks from "./doctor/TargetChecks.ts"
 import * as TargetFacts from "./doctor/TargetFacts.ts"
+import type * as Hooks from "./Hooks.ts"
 import * as HostFacts from "./HostFacts.ts"
-import * as Recovery from "./Recovery.ts"
-import { PreconditionFailed } from "./UpgradeError.ts"
+import * as Recover from "./Recover.ts"
+import { type JournalCorrupt, type NotGivenBack, PreconditionFailed } from "./UpgradeError.ts"
+import type * as Watchdog from "./Watchdog.ts"
 
 /**
  * @since 0.1.0
@@ -40,6 +44,23 @@ export interface UpgradeOptions {
   readonly prepare?: (
     vms: ReadonlyArray<VmRecord>
   ) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope>
+  /**
+   * What becomes of the live update when a VM's phase fails before the jump: all of it is undone (`abort`, unless told), or that VM is, and
+   * dies with the old kernel as if it had been abandoned.
+   */
+  readonly onFailure?: "abort" | "leave-behind"
+  /** Everything up to the jump is done, and undone. */
+  readonly dryRun?: boolean
+  /** From the first pause to the jump; past it everything is undone. */
+  readonly blackoutDeadline?: Duration.Duration
+  /** Gives guests back if this process dies while they stand still; without it nobody does until somebody comes. */
+  readonly watchdog?: Watchdog.Command
+  /** Ends when running phases shall be interrupted, and everything undone. */
+  readonly force?: Effect.Effect<void>
+  /** Where the journal is, if not in its place. */
+  readonly journal?: string
+  /** For tests: programs at moments that are no hooks. */
+  readonly checkpoints?: Hooks.Hooks
 }
 
 /**
@@ -59,6 +80,8 @@ export interface Target {
  */
 export type PreflightError =
   | PreconditionFailed
+  | JournalCorrupt
+  | NotGivenBack
   | LiveUpdateError
   | KernelImage.KernelImageInvalid
   | VmNotFound
@@ -186,7 +209,7 @@ export interface Passed {
  */
 export const check = (
   options: UpgradeOptions
-): Effect.Effect<Passed, PreflightError, Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate> =>
+): Effect.Effect<Passed, PreflightError, Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate | Kexec.Kexec> =>
   Effect.gen(function* () {
     if (process.getuid?.() !== 0) return yield* fail("A live update needs root", "Run the agent as root")
     yield* LiveUpdate.probe
@@ -195,12 +218,8 @@ export const check = (
     yield* checkCommandLine(options.commandLine)
     const unknown = yield* checkTarget(options)
     yield* HostLock.acquire()
-    const interrupted = yield* Recovery.leftBehind()
-    if (interrupted !== undefined)
-      return yield* fail(
-        `An earlier live update (${interrupted.run}) was interrupted before its jump`,
-        "Give its VMs back first: agent resume"
-      )
+    // Now that no other agent can be at work, one that died is cleaned up after.
+    yield* Recover.recover(options.journal === undefined ? {} : { journal: options.journal })
     const { records, others } = yield* chooseVms(options)
     const targets = yield* findTargets(records)
     // The last of the preflight, as it isn't undone. A guest that can't be stopped would die, so it is refused.

@@ -2,44 +2,51 @@
  * The half of a live update that runs on the new kernel. There is no way back here, only forward: what can't be brought
  * back now is kept with its memory, to be tried again.
  *
- * While this runs the guests stand still, so this module loads and does only what they need to run again.
+ * While this runs the guests stand still, so this module loads and does only what they need to run again. It keeps no journal: whether a
+ * phase is done is asked of whoever knows, the kernel (is the session there), the VMM (does the guest run), at every try anew.
  *
  * @since 0.1.0
  */
 
 import * as Custody from "@liveupdate/sdk/Custody"
 import * as HostLock from "@liveupdate/sdk/HostLock"
+import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
-import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Preservation from "@liveupdate/sdk/Preservation"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
-import * as StartedVmm from "../vmm/StartedVmm.ts"
-import { makeRecord, type VmConfig, type VmPaths } from "../vmm/Vm.ts"
-import { Vmm } from "../vmm/Vmm.ts"
-import { VmNotFound, VmStore } from "../vmm/VmStore.ts"
+import * as Scope from "effect/Scope"
+import type { Vmm } from "../vmm/Vmm.ts"
+import { VmNotFound, type VmStore } from "../vmm/VmStore.ts"
 import * as CarriedAgent from "./CarriedAgent.ts"
-import * as Discarded from "./Discarded.ts"
+import * as Driver from "./Driver.ts"
 import * as Handover from "./Handover.ts"
+import * as Hooks from "./Hooks.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
-import * as Recovery from "./Recovery.ts"
+import * as Journal from "./Journal.ts"
+import * as Machine from "./Machine.ts"
+import type { Phase } from "./Phase.ts"
+import * as After from "./phases/After.ts"
+import * as Finish from "./phases/Finish.ts"
+import * as Restore from "./phases/Restore.ts"
+import * as ResumeGuest from "./phases/Resume.ts"
+import * as Retrieve from "./phases/Retrieve.ts"
+import * as Verify from "./phases/Verify.ts"
+import * as Recover from "./Recover.ts"
+import { about, type Returning, type ReturningVm } from "./Returning.ts"
 import * as RunLog from "./RunLog.ts"
 import { NeedsOperator } from "./UpgradeError.ts"
-import { verify } from "./Verify.ts"
 
 /**
  * @since 0.1.0
  * @category models
  */
 export type Resumed =
-  /** No live update is waiting for anything. */
-  | { readonly _tag: "nothing" }
-  /** A run that died before its jump was undone: these VMs run again. */
-  | { readonly _tag: "recovered"; readonly run: string; readonly vms: ReadonlyArray<string> }
+  | Recover.Recovered
   /** The VMs of a run came through its jump. */
   | { readonly _tag: "upgraded"; readonly run: string; readonly vms: ReadonlyArray<string> }
 
@@ -50,6 +57,8 @@ export type Resumed =
 export interface ResumeOptions {
   readonly directory?: string
   readonly listener?: RunLog.Listener
+  /** Where the journal is, if not in its place. */
+  readonly journal?: string
   /** The ids of the VMs to bring back; all of them unless told. */
   readonly vms?: ReadonlyArray<string>
   /** The operator has seen that the guests are alive: nothing is asked before their sessions are finished. */
@@ -58,125 +67,27 @@ export interface ResumeOptions {
   readonly lock?: Effect.Effect<void, LiveUpdateError, Scope.Scope>
   /** Called as soon as every VM runs, before the accounts are closed. */
   readonly onRunning?: Effect.Effect<void>
+  /** Ends when it has to stop at once; VMs that are under way are parked then. */
+  readonly force?: Effect.Effect<void>
 }
 
-/** systemd opens the device for a moment at boot; whoever else has it won't keep it long either. */
-const whileDeviceIsBusy = <A, R>(effect: Effect.Effect<A, LiveUpdateError, R>): Effect.Effect<A, LiveUpdateError, R> =>
-  Effect.retry(effect, {
-    while: (error) => error._tag === "DeviceBusy",
-    schedule: Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(1000))
-  })
+type Services = LiveUpdate.LiveUpdate | Custody.Custody | Kexec.Kexec | Vmm | VmStore
 
 const readIndex = Effect.gen(function* () {
-  const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(whileDeviceIsBusy)
+  const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(Retrieve.whileDeviceIsBusy)
   const { manifest } = yield* Preservation.restore(session, Handover.Index, {})
   return { session, index: manifest.data, from: manifest.kernel ?? "an unknown kernel" }
 })
 
-type Carried = Handover.Index["vms"][number]
-
-/** A VMM for the guest that waits for its state; `started` is one that is there. */
-const vmmFor = (config: VmConfig, paths: VmPaths, ramFd: number, started: StartedVmm.StartedVmm | undefined) =>
-  Effect.gen(function* () {
-    const vmm = yield* Vmm
-    const from = yield* HostClock.monotonic
-    const since = Effect.map(HostClock.monotonic, (now) => Math.round(now - from))
-    const launch = Effect.gen(function* () {
-      const launched = yield* vmm.launch(config, paths, { ramFd, incoming: true })
-      yield* StartedVmm.note(paths, { pid: launched.process.pid, at: from })
-      return { ...launched, state: "incoming" as const, waitedMs: yield* since }
-    })
-    if (started === undefined) return yield* launch
-    return yield* Effect.gen(function* () {
-      const adopted = yield* vmm.adopt(config, paths, started.pid)
-      const { state } = yield* adopted.connection.status
-      // Running: an agent has brought it so far, and was killed. Whatever else it is, its guest has not run since the state was saved.
-      if (state === "incoming" || state === "running") return { ...adopted, state, waitedMs: yield* since }
-      yield* adopted.connection.quit
-      return yield* launch
-    }).pipe(
-      // One that has ended, of which this one will say why if it ends as well.
-      Effect.catchTag("VmmExited", () => launch)
-    )
-  })
-
-const restore = (vm: Carried, log: RunLog.RunLog, options: ResumeOptions) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const vmm = yield* Vmm
-      const store = yield* VmStore
-      const {
-        session,
-        vm: carried,
-        ram,
-        state
-      } = yield* Effect.gen(function* () {
-        const session = yield* LiveUpdate.retrieve(vm.session).pipe(whileDeviceIsBusy)
-        const { manifest, files } = yield* Preservation.restore(session, Handover.Vm, {
-          ram: Memfd.Memfd,
-          state: Memfd.Memfd
-        })
-        return { session, vm: manifest.data, ...files }
-      }).pipe(log.step("retrieve", { vm: vm.id }))
-
-      const paths = yield* store.prepare(vm.id)
-      const started = yield* StartedVmm.find(paths, vmm.incomingCommand(carried.config, paths))
-      const {
-        process,
-        connection,
-        state: condition
-      } = yield* vmmFor(carried.config, paths, ram.fd, started).pipe(
-        log.step("start-vmm", {
-          vm: vm.id,
-          since: started?.at,
-          describe: ({ waitedMs }) => ({ early: started !== undefined, waitedMs })
-        })
-      )
-      if (condition !== "running")
-        yield* Effect.gen(function* () {
-          yield* connection.loadState(state.fd).pipe(log.step("load-state", { vm: vm.id }))
-          yield* connection.resume.pipe(log.step("resume", { vm: vm.id }))
-        }).pipe(
-          // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
-          Effect.tapError(() => Effect.ignore(connection.quit))
-        )
-      yield* store.put(makeRecord(paths, process, carried.createdAt))
-      if (options.unverified !== true) yield* verify(carried.config, connection).pipe(log.step("verify", { vm: vm.id }))
-      yield* session.finish.pipe(log.step("finish", { vm: vm.id }))
-    })
-  )
-
-/** On a second try some VMs may have come back before, or been given up. */
-const isSettled = (id: string) =>
-  Effect.gen(function* () {
-    const store = yield* VmStore
-    const vmm = yield* Vmm
-    if (yield* Discarded.isNoted(yield* store.prepare(id))) return true
-    return yield* vmm.isRunning(yield* store.get(id))
-  }).pipe(Effect.orElseSucceed(() => false))
-
-/** Why a VM isn't back, or nothing. */
-type Missing = Option.Option<NeedsOperator["vms"][number]>
-
-const restoreOrExplain = (vm: Carried, log: RunLog.RunLog, options: ResumeOptions) =>
-  restore(vm, log, options).pipe(
-    Effect.matchEffect({
-      onSuccess: () => Effect.succeed<Missing>(Option.none()),
-      onFailure: (error) =>
-        Effect.gen(function* () {
-          if (error._tag === "SessionNotFound" && (yield* isSettled(vm.id))) return Option.none()
-          return Option.some({ vm: vm.id, step: yield* log.current, reason: RunLog.reasonOf(error) }) satisfies Missing
-        })
-    })
-  )
+type Missing = NeedsOperator["vms"][number]
 
 /** One that was not asked for now: whoever holds its session says whether it waits still. */
-const leave = (vm: Carried) => {
-  const missing = (reason: string): Missing => Option.some({ vm: vm.id, step: "retrieve", reason })
+const leave = ({ id, session }: Handover.Index["vms"][number]) => {
+  const missing = (reason: string): ReadonlyArray<Missing> => [{ vm: id, step: "retrieve", reason }]
   return Effect.gen(function* () {
     const held = yield* Custody.list
-    const waits = held.some(({ session }) => session === vm.session) || !(yield* isSettled(vm.id))
-    return waits ? missing("it is parked, and was not asked for.") : Option.none()
+    const waits = held.some((one) => one.session === session) || !(yield* Retrieve.observe(id))
+    return waits ? missing("it is parked, and was not asked for.") : []
   }).pipe(Effect.catchAll((error) => Effect.succeed(missing(error.message))))
 }
 
@@ -198,6 +109,34 @@ const closeAccounts = (from: string, log: RunLog.RunLog) =>
     })
   })
 
+const sameVms = (a: ReadonlyArray<string>, b: ReadonlyArray<string>) => [...a].sort().join() === [...b].sort().join()
+
+/**
+ * The journal on the disk is the second copy of what the handover says, and is closed here. Whatever it says, the handover is the truth:
+ * it has travelled with the memory.
+ */
+const closeJournal = (index: Handover.Index, file: string | undefined) =>
+  Effect.gen(function* () {
+    const reading = yield* Journal.read(file)
+    switch (reading._tag) {
+      case "none":
+        return "missing"
+      case "corrupt":
+        return `damaged (${reading.reason}), kept at ${yield* Journal.setAside(file)}`
+      case "ended":
+        return reading.begin.run === index.run ? "agrees" : `of another run: ${reading.begin.run}`
+      case "unfinished": {
+        const { run, vms } = reading.begin
+        const ids = index.vms.map((_) => _.id)
+        const left = vms.filter((id) => !ids.includes(id))
+        if (run !== index.run || !sameVms([...ids, ...left], vms))
+          return `of another run: ${run} (${vms.join(", ")}), kept at ${yield* Journal.setAside(file)}`
+        yield* Effect.ignore(Effect.scoped(Effect.flatMap(Journal.reopen(file), (journal) => journal.end("jumped"))))
+        return "agrees"
+      }
+    }
+  })
+
 const forward = (options: ResumeOptions) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -207,61 +146,104 @@ const forward = (options: ResumeOptions) =>
       const unknown = chosen?.find((id) => !index.vms.some((vm) => vm.id === id))
       if (unknown !== undefined)
         return yield* new VmNotFound({ id: unknown, known: index.vms.map((_) => _.id), where: "this handover" })
-      const results = yield* Effect.forEach(
-        index.vms,
-        (vm): Effect.Effect<Missing, never, LiveUpdate.LiveUpdate | Custody.Custody | Vmm | VmStore> =>
-          chosen === undefined || chosen.includes(vm.id) ? restoreOrExplain(vm, log, options) : leave(vm),
-        { concurrency: "unbounded" }
-      )
-      yield* options.onRunning ?? Effect.void
-      const failed = results.filter(Option.isSome).map((_) => _.value)
-      const release = yield* HostFacts.kernelRelease
-      yield* closeAccounts(from, log)
-      yield* CarriedAgent.discard
-      if (failed.length > 0) {
-        const error = new NeedsOperator({ vms: failed })
-        yield* log.emit({ type: "outcome", result: "needs-operator", message: error.message })
-        yield* log.flush
-        return yield* error
+      const hooks = index.hooks ?? {}
+      const returning: Returning = {
+        log,
+        hooks,
+        postBoot: yield* Effect.cached(
+          Hooks.run(hooks, "post-boot", { run: index.run }).pipe(log.hook("post-boot", hooks))
+        ),
+        unverified: options.unverified === true
       }
-      yield* session.finish
-      yield* log.emit({
-        type: "outcome",
-        result: "upgraded",
-        message: `The host went from ${from} to ${release}; ${index.vms.length} VM(s) run on`,
-        detail: yield* HostFacts.processCost()
-      })
-      yield* log.flush
-      const resumed: Resumed = { _tag: "upgraded", run: index.run, vms: index.vms.map((_) => _.id) }
-      return resumed
-    })
-  )
-
-/** Gives back VMs that a dead agent left paused. Its sessions are gone with it: the kernel rolled them back. */
-const recover = (options: ResumeOptions) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const pending = yield* Recovery.leftBehind()
-      if (pending === undefined) return { _tag: "nothing" } satisfies Resumed as Resumed
-      const store = yield* VmStore
-      const vmm = yield* Vmm
-      const log = yield* RunLog.open({ ...options, run: pending.run })
-      yield* Effect.forEach(
-        pending.vms,
-        (id) =>
-          Effect.scoped(
-            Effect.flatMap(Effect.flatMap(store.get(id), vmm.connect), (connection) => connection.resume)
-          ).pipe(log.step("recover", { vm: id })),
-        { concurrency: "unbounded", discard: true }
+      const asked = index.vms.filter(({ id }) => chosen === undefined || chosen.includes(id))
+      const scope = yield* Effect.scope
+      const vms = new Map(
+        yield* Effect.forEach(asked, ({ id, session }) =>
+          Effect.map(
+            Scope.fork(scope, ExecutionStrategy.sequential),
+            (scope) => [id, { vm: { id, session } as ReturningVm, scope }] as const
+          )
+        )
       )
-      yield* Recovery.clear()
-      yield* log.emit({
-        type: "outcome",
-        result: "rolled-back",
-        message: "The agent ended before the jump; the VMs run as before"
+      let left: ReadonlyArray<Missing> = []
+
+      const effectOf = (phase: Phase, vm: ReturningVm) => {
+        if (vm.settled === true) return Effect.void
+        switch (phase.name as Exclude<After.Name, "report">) {
+          case "retrieve":
+            return Retrieve.run(returning, vm)
+          case "restore":
+            return Restore.run(returning, vm)
+          case "resume":
+            return ResumeGuest.run(returning, vm)
+          case "verify":
+            return Verify.run(returning, vm)
+          case "finish":
+            return Finish.run(returning, vm)
+        }
+      }
+
+      const report = Effect.gen(function* () {
+        yield* options.onRunning ?? Effect.void
+        left = (yield* Effect.forEach(
+          index.vms.filter((vm) => !asked.includes(vm)),
+          leave
+        )).flat()
+        yield* closeAccounts(from, log)
+        yield* CarriedAgent.discard
       })
-      yield* log.flush
-      return { _tag: "recovered", run: pending.run, vms: pending.vms } satisfies Resumed as Resumed
+
+      const run = (phase: Phase, id: string | undefined) => {
+        const one = id === undefined ? undefined : vms.get(id)
+        if (one === undefined) return report
+        const { vm, scope } = one
+        return Effect.gen(function* () {
+          yield* Hooks.checkpoint(hooks, "before", phase.name, about(returning, vm))
+          yield* effectOf(phase, vm)
+          yield* Hooks.checkpoint(hooks, "after", phase.name, about(returning, vm))
+        }).pipe(
+          Scope.extend(scope),
+          Effect.tap(() => (phase.name === "finish" ? Scope.close(scope, Exit.void) : Effect.void)),
+          // Parked: somebody else holds its session, and nothing of ours stands in the way of the next try.
+          Effect.onError(() => Scope.close(scope, Exit.void))
+        )
+      }
+
+      const conclude = ({ state, failures }: Driver.Ended) =>
+        Effect.gen(function* () {
+          const parked = Object.entries(state.vms).flatMap(([id, vm]): ReadonlyArray<Missing> => {
+            if (vm.tag !== "parked") return []
+            const failure = failures.findLast((failure) => failure.vm === id)
+            const reason = failure === undefined ? "the agent was told to end." : RunLog.reasonOf(failure.cause)
+            return [{ vm: id, step: After.phases[vm.index]?.name ?? "report", reason }]
+          })
+          const failed = [...parked, ...left]
+          const copy = yield* closeJournal(index, options.journal)
+          const detail = { ...(yield* HostFacts.processCost()), journal: copy }
+          if (failed.length > 0) {
+            const error = new NeedsOperator({ vms: failed })
+            yield* log.emit({ type: "outcome", result: "needs-operator", message: error.message, detail })
+            yield* log.flush
+            return yield* error
+          }
+          yield* session.finish
+          yield* log.emit({
+            type: "outcome",
+            result: "upgraded",
+            message: `The host went from ${from} to ${yield* HostFacts.kernelRelease}; ${index.vms.length} VM(s) run on`,
+            detail
+          })
+          yield* log.flush
+          return { _tag: "upgraded", run: index.run, vms: index.vms.map((_) => _.id) } satisfies Resumed as Resumed
+        })
+
+      return yield* Driver.drive({
+        phases: After.phases,
+        first: Machine.begin(After.phases, { vms: asked.map((_) => _.id) }),
+        work: { run, undo: () => Effect.void },
+        ...(options.force === undefined ? {} : { force: Effect.as(options.force, "told" as const) }),
+        conclude
+      })
     })
   )
 
@@ -280,7 +262,11 @@ const waitForLock = HostLock.acquire().pipe(
  * @category operations
  */
 export const resume = (options: ResumeOptions = {}) => {
-  const nothingHandedOver = () => recover(options)
+  const nothingHandedOver = (): Effect.Effect<
+    Resumed,
+    Effect.Effect.Error<ReturnType<typeof Recover.recover>>,
+    Services
+  > => Recover.recover(options)
   return Effect.scoped(
     Effect.zipRight(
       options.lock ?? waitForLock,

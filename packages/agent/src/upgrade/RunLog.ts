@@ -9,6 +9,7 @@ import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Event, Step } from "./Event.ts"
+import type * as Hooks from "./Hooks.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
 
@@ -57,8 +58,12 @@ export interface RunLog {
       readonly describe?: (value: A) => Readonly<Record<string, unknown>>
     }
   ) => <E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The host-wide or VM's step that began last. */
-  readonly current: Effect.Effect<Step>
+  /** The step `hook`, if there is one of that name. */
+  readonly hook: (
+    name: Hooks.Name,
+    hooks: Hooks.Hooks,
+    vm?: string
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Returns when everything that was emitted is on the disk. */
   readonly flush: Effect.Effect<void>
 }
@@ -113,17 +118,10 @@ export const open = (options: {
         yield* Effect.sync(() => listener?.(event))
       })
 
-    let current: Step = "preflight"
     const step: RunLog["step"] = (name, options) => (effect) => {
       const about = { type: "step", step: name, ...(options?.vm === undefined ? {} : { vm: options.vm }) } as const
-      const begin = Effect.zipRight(
-        Effect.sync(() => {
-          current = name
-        }),
-        emit({ ...about, status: "started" }, options?.since)
-      )
       return Effect.zipRight(
-        begin,
+        emit({ ...about, status: "started" }, options?.since),
         Effect.tapBoth(effect, {
           onSuccess: (value) =>
             emit({
@@ -140,7 +138,13 @@ export const open = (options: {
       Effect.catchAll((error) => Effect.logError("the run's log can't be synced", error)),
       Effect.asVoid
     )
-    return { run, emit, step, current: Effect.sync(() => current), flush }
+    const hook: RunLog["hook"] =
+      (name, hooks, vm) =>
+      <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        hooks[name] === undefined
+          ? effect
+          : step<A>("hook", { ...(vm === undefined ? {} : { vm }), describe: () => ({ hook: name }) })(effect)
+    return { run, emit, step, hook, flush }
   })
 
 /**

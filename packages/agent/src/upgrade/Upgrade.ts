@@ -1,147 +1,132 @@
 /**
  * The half of a live update that runs on the old kernel: everything up to the jump, and the way back from every step of it.
  *
- * The undo is the scope: the next kernel is unloaded, the sessions are closed (which gives every file back), the VMs
- * resumed, in reverse order. The jump is called inside all those scopes; if it succeeds, none of them ever ends.
+ * `Machine` says what comes next, the files in `phases/` know how to do it, the journal has it on the disk before it is done. What a phase
+ * makes lives in a scope of its own, which an undo closes. The jump is called inside all those scopes; if it succeeds, none of them
+ * ever ends.
  *
  * @since 0.1.0
  */
-import { execFile } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Kexec from "@liveupdate/sdk/Kexec"
+import type * as Kexec from "@liveupdate/sdk/Kexec"
 import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
-import * as Memfd from "@liveupdate/sdk/Memfd"
-import * as Preservation from "@liveupdate/sdk/Preservation"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type { Vmm } from "../vmm/Vmm.ts"
 import type { VmStore } from "../vmm/VmStore.ts"
-import * as Handover from "./Handover.ts"
+import { about, type CarriedVm, type Carrying } from "./Carrying.ts"
+import * as Driver from "./Driver.ts"
+import * as Files from "./Files.ts"
+import * as Hooks from "./Hooks.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
+import * as Journal from "./Journal.ts"
+import * as Machine from "./Machine.ts"
+import type { Phase } from "./Phase.ts"
 import * as Preflight from "./Preflight.ts"
-import * as Recovery from "./Recovery.ts"
+import * as Before from "./phases/Before.ts"
+import * as Jump from "./phases/Jump.ts"
+import * as LoadKernel from "./phases/LoadKernel.ts"
+import * as Pause from "./phases/Pause.ts"
+import * as PreserveRunning from "./phases/PreserveRunning.ts"
+import * as PreserveState from "./phases/PreserveState.ts"
+import * as SaveState from "./phases/SaveState.ts"
 import { type RunLog, reasonOf } from "./RunLog.ts"
-import { RolledBack } from "./UpgradeError.ts"
+import { PreconditionFailed, RolledBack } from "./UpgradeError.ts"
+import * as Watchdog from "./Watchdog.ts"
 
-/** Writes dirty pages back: what is only in the page cache dies with the kernel. */
-const sync: Effect.Effect<void> = Effect.async((resume) => {
-  execFile("sync", () => resume(Effect.void))
-})
+/** What all phases need. */
+type Services = VmStore | Vmm | LiveUpdate.LiveUpdate | Kexec.Kexec
 
-/** A session with the guest's RAM in it, made while the guest runs. */
-interface Carried extends Preflight.Target {
-  readonly preservation: Preservation.Preservation
-  readonly state: Memfd.Memfd
+/** What is there from the preflight on. */
+interface Begun extends Carrying {
+  readonly journal: Journal.Journal
 }
 
-const preserveRunning = (target: Preflight.Target, log: RunLog) =>
-  Effect.gen(function* () {
-    const { record } = target
-    const ram = yield* Memfd.adopt({ pid: record.pid, fd: record.ramFd })
-    const preservation = yield* Preservation.open({
-      session: Handover.vmSession(record.id),
-      files: { ram: { file: ram, token: Handover.tokens.ram } }
+/** The scopes of what is done, closed by its undo; whatever is left at the end goes in reverse order. */
+const makeScopes = Effect.gen(function* () {
+  const scopes = new Map<string, Scope.CloseableScope>()
+  const nameOf = (phase: string, vm: string | undefined) => `${phase} ${vm ?? ""}`
+  const close = (phase: string, vm?: string) =>
+    Effect.suspend(() => {
+      const scope = scopes.get(nameOf(phase, vm))
+      scopes.delete(nameOf(phase, vm))
+      return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
     })
-    // Grows as the VMM writes it: its size is frozen only when it is preserved.
-    const state = yield* Memfd.create({ name: `liveupdate-state-${record.id}`, size: 0 })
-    return { ...target, preservation, state } satisfies Carried
-  }).pipe(
-    log.step("preserve-running", {
-      vm: target.record.id,
-      describe: () => ({ memoryBytes: target.record.config.memoryBytes })
-    })
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach([...scopes.values()].reverse(), (scope) => Scope.close(scope, Exit.void), { discard: true })
   )
+  const into =
+    (phase: string, vm?: string) =>
+    <A, E, R>(effect: Effect.Effect<A, E, R | Scope.Scope>): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        scopes.set(nameOf(phase, vm), scope)
+        return yield* Scope.extend(effect, scope)
+      })
+  return { into, close }
+})
 
-/** The list of sessions, for the next kernel's agent. */
-const preserveIndex = (targets: ReadonlyArray<Preflight.Target>, log: RunLog) =>
-  Effect.flatMap(HostFacts.bootId, (boot) =>
-    Preservation.preserve({ session: Handover.indexSession, files: {} }, Handover.Index, {
-      version: 1,
-      run: log.run,
-      boot,
-      vms: targets.map(({ record }) => ({ id: record.id, session: Handover.vmSession(record.id) }))
-    })
-  )
-
-/** How far the guest's console had come, so that a reader finds the place of the jump in it. */
-const sizeOf = (path: string): number => Fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
-
-/** Pauses a VM for as long as the scope lives: if the jump doesn't happen, it runs again. */
-const pause = ({ record, connection }: Preflight.Target, log: RunLog, notResumed: Array<NotResumed>) =>
-  Effect.acquireRelease(
-    connection.pause.pipe(
-      log.step("pause", { vm: record.id, describe: () => ({ consoleBytes: sizeOf(record.consolePath) }) })
-    ),
-    () =>
-      connection.resume.pipe(
-        Effect.zipRight(log.emit({ type: "step", step: "pause", status: "undone", vm: record.id })),
-        Effect.catchAll((error) =>
-          Effect.sync(() => notResumed.push({ vm: record.id, reason: reasonOf(error) })).pipe(
-            Effect.zipRight(Effect.logError(`VM ${record.id} could not be resumed`, error))
-          )
-        )
-      )
-  )
-
-const saveState = ({ record, connection, state }: Carried, log: RunLog) =>
-  connection
-    .saveState(state.fd)
-    .pipe(log.step("save-state", { vm: record.id, describe: ({ bytes }) => ({ stateBytes: bytes }) }))
-
-const preserveState = ({ record, preservation, state }: Carried, log: RunLog) =>
+/** What the run begins with, and leaves nothing behind if it is refused. */
+const preflight = (options: Preflight.UpgradeOptions, log: RunLog, prelude: Effect.Effect<void, unknown>) =>
   Effect.gen(function* () {
-    yield* preservation.extend({ state: { file: state, token: Handover.tokens.state } })
-    const { config, createdAt } = record
-    yield* preservation.complete(Handover.Vm, { version: 1, run: log.run, config, createdAt })
-  }).pipe(log.step("preserve-state", { vm: record.id }))
-
-type NotResumed = RolledBack["notResumed"][number]
-
-/** Everything that has an undo, and at its innermost the one step that has none. */
-const carry = (
-  options: Preflight.UpgradeOptions,
-  targets: ReadonlyArray<Preflight.Target>,
-  log: RunLog,
-  notResumed: Array<NotResumed>
-) =>
-  Effect.gen(function* () {
-    // A VM that can't be given back running is `agent resume`'s to give back.
-    yield* Recovery.note(
-      { version: 1, run: log.run, vms: targets.map((_) => _.record.id) },
-      () => notResumed.length > 0
+    const { targets, stopped, image, from, unknown } = yield* Preflight.check(options)
+    const { hooks: found, problems } = yield* Hooks.find()
+    if (problems.length > 0)
+      return yield* new PreconditionFailed({
+        what: problems.join("; "),
+        next: "Name it right, make it executable, or take it away"
+      })
+    const hooks = { ...found, ...options.checkpoints }
+    const vms = targets.map((_) => _.record.id)
+    const journal = yield* Journal.begin(
+      { run: log.run, boot: yield* HostFacts.bootId, vms, kernel: image.path, hooks },
+      options.journal
+    ).pipe(
+      Effect.mapError((error) => new PreconditionFailed({ what: `Nothing was touched: ${error.message}`, next: "" }))
     )
-    yield* Kexec.load(options).pipe(log.step("load-kernel"))
-    yield* (options.prepare?.(targets.map((_) => _.record)) ?? Effect.void).pipe(log.step("prepare"))
-    // Counted from where guest RAM comes in: before, a copy of Node was made.
-    const cost = yield* HostFacts.processCost()
-    const clock = yield* Effect.fork(HostClock.calibrate)
-    yield* preserveIndex(targets, log)
-    const carried = yield* Effect.forEach(targets, (target) => preserveRunning(target, log), { concurrency: 2 })
-    yield* sync.pipe(log.step("sync"))
-    yield* log.emit({ type: "clock", ...(yield* clock) })
-
-    // From here on guests stand still: nothing that could have been done before may be done now.
-    yield* Effect.forEach(carried, (target) => pause(target, log, notResumed), {
-      concurrency: "unbounded",
-      discard: true
+    yield* log.emit({
+      type: "step",
+      step: "preflight",
+      status: "done",
+      detail: {
+        from,
+        to: image.release,
+        image: image.path,
+        vms,
+        ...(stopped.length > 0 ? { stopped } : {}),
+        ...(options.abandon === undefined || options.abandon.length === 0 ? {} : { abandoned: options.abandon }),
+        ...(unknown.length > 0 ? { unknown } : {})
+      }
     })
-    yield* Effect.all(
-      [sync, Effect.forEach(carried, (target) => saveState(target, log), { concurrency: "unbounded", discard: true })],
-      { concurrency: "unbounded" }
-    )
-    yield* Effect.forEach(carried, (target) => preserveState(target, log), { concurrency: 2, discard: true })
-    yield* log.emit({ type: "step", step: "jump", status: "started", detail: yield* HostFacts.processCost(cost) })
-    yield* log.flush
-    return yield* Kexec.jump.pipe(
-      Effect.tapError((error) =>
-        log.emit({ type: "step", step: "jump", status: "failed", detail: { reason: reasonOf(error) } })
-      )
-    )
+    return {
+      options,
+      log,
+      hooks,
+      journal,
+      vms: new Map<string, CarriedVm>(targets.map((target) => [target.record.id, { ...target }])),
+      beforeFirstPause: prelude
+    } satisfies Begun
   })
 
 /**
- * Runs the first half. It ends only by failing: `RolledBack` when a step after the preflight failed and everything was
- * undone, another error when nothing had been touched yet.
+ * How a run ends that comes back, in a process that is still there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DryRun {
+  readonly _tag: "dry-run"
+  readonly run: string
+  readonly vms: ReadonlyArray<string>
+}
+
+/**
+ * Runs the first half. It ends by failing: `RolledBack` when a phase after the preflight failed and everything was undone, another error
+ * when nothing had been touched yet. Only a dry run comes back. When it is interrupted, it stops at the next safe point, undoes
+ * everything, and ends as interrupted.
  *
  * @since 0.1.0
  * @category operations
@@ -149,43 +134,199 @@ const carry = (
 export const upgrade = (
   options: Preflight.UpgradeOptions,
   log: RunLog
-): Effect.Effect<never, Preflight.PreflightError | RolledBack, VmStore | Vmm | LiveUpdate.LiveUpdate | Kexec.Kexec> =>
+): Effect.Effect<DryRun, Preflight.PreflightError | RolledBack, Services> =>
   Effect.scoped(
     Effect.gen(function* () {
-      // Not logged before it is passed: a live update that is refused leaves nothing behind.
-      const { targets, stopped, image, from, unknown } = yield* Preflight.check(options)
-      yield* log.emit({
-        type: "step",
-        step: "preflight",
-        status: "done",
-        detail: {
-          from,
-          to: image.release,
-          image: image.path,
-          vms: targets.map((_) => _.record.id),
-          ...(stopped.length > 0 ? { stopped } : {}),
-          ...(options.abandon === undefined || options.abandon.length === 0 ? {} : { abandoned: options.abandon }),
-          ...(unknown.length > 0 ? { unknown } : {})
-        }
-      })
-      const notResumed: Array<NotResumed> = []
-      return yield* Effect.scoped(carry(options, targets, log, notResumed)).pipe(
-        // Whoever follows the run, and `agent status`, wait for an outcome.
-        Effect.onInterrupt(() =>
-          Effect.flatMap(log.current, (step) =>
-            log.emit({
-              type: "outcome",
-              result: "rolled-back",
-              message: new RolledBack({ step, cause: "the agent was told to end.", notResumed }).message
-            })
-          )
-        ),
-        Effect.catchAll((cause) =>
-          Effect.flatMap(log.current, (step) => Effect.fail(new RolledBack({ step, cause, notResumed })))
-        ),
-        Effect.tapErrorTag("RolledBack", (error) =>
-          log.emit({ type: "outcome", result: "rolled-back", message: error.message })
-        )
+      const scopes = yield* makeScopes
+      const late = yield* Deferred.make<"too-late">()
+      const services = yield* Effect.context<Services | Scope.Scope>()
+      let begun: Begun | undefined
+      let refusal: Preflight.PreflightError | undefined
+      let cost: Effect.Effect<Readonly<Record<string, unknown>>> = HostFacts.processCost()
+      let watchdog: Watchdog.Watchdog | undefined
+      /** The VMs that the index lists. */
+      let listed = ""
+
+      const carrying = (): Begun => {
+        if (begun === undefined) throw new Error("nothing is begun yet")
+        return begun
+      }
+      const vmOf = (id: string | undefined): CarriedVm => {
+        const vm = id === undefined ? undefined : carrying().vms.get(id)
+        if (vm === undefined) throw new Error(`no VM ${id} is carried`)
+        return vm
+      }
+
+      // Everything here could have been done later, and would have cost the guests time.
+      const prelude = yield* Effect.cached(
+        Effect.gen(function* () {
+          const { log, vms } = carrying()
+          if (options.watchdog !== undefined) watchdog = yield* Watchdog.start(options.watchdog, [...vms.keys()])
+          yield* Files.syncAll.pipe(log.step("sync"))
+          yield* log.emit({ type: "clock", ...(yield* HostClock.calibrate) })
+          // Guests that have stood still for so long are better off running.
+          if (options.blackoutDeadline !== undefined)
+            yield* Effect.sleep(options.blackoutDeadline).pipe(
+              Effect.zipRight(Deferred.succeed(late, "too-late")),
+              Effect.forkScoped
+            )
+        }).pipe(Effect.provide(services))
       )
+      // What was dirty when the first guest had been paused; beside the saving, which waits for other things.
+      const flushed = yield* Effect.cached(Files.syncAll)
+
+      const index = Effect.suspend(() => {
+        const ids = [...carrying().vms.keys()].join()
+        if (ids === listed) return Effect.void
+        listed = ids
+        return Effect.zipRight(scopes.close("index"), LoadKernel.preserveIndex(carrying()).pipe(scopes.into("index")))
+      })
+
+      const effectOf = (phase: Phase, vm: string | undefined) => {
+        const name = phase.name as Before.Name
+        switch (name) {
+          case "preflight":
+            // The lock and the VMs' lines are the whole run's.
+            return preflight(options, log, prelude).pipe(
+              Effect.tapError((error) =>
+                Effect.sync(() => {
+                  refusal = error
+                })
+              ),
+              Effect.map((value) => {
+                begun = value
+                return [...value.vms.keys()]
+              })
+            )
+          case "load-kernel":
+            return LoadKernel.run(carrying()).pipe(
+              // Counted from where guest RAM comes in: before, a copy of Node was made.
+              Effect.zipRight(
+                Effect.map(HostFacts.processCost(), (before) => {
+                  cost = HostFacts.processCost(before)
+                })
+              ),
+              Effect.zipRight(index),
+              scopes.into(name)
+            )
+          case "preserve-running":
+            return PreserveRunning.run(carrying(), vmOf(vm)).pipe(scopes.into(name, vm))
+          case "pause":
+            return Effect.zipRight(prelude, Pause.run(carrying(), vmOf(vm)))
+          case "save-state":
+            return Effect.all([flushed, SaveState.run(carrying(), vmOf(vm))], { concurrency: 2, discard: true })
+          case "preserve-state":
+            return Effect.asVoid(PreserveState.run(carrying(), vmOf(vm)))
+          case "jump":
+            return Effect.zipRight(index, Jump.run(carrying(), cost))
+        }
+      }
+
+      const run = (phase: Phase, vm: string | undefined) => {
+        if (phase.name === "preflight") return effectOf(phase, vm)
+        const { journal, hooks } = carrying()
+        const what = { phase: phase.name, ...(vm === undefined ? {} : { vm }) }
+        const told = vm === undefined ? { run: log.run } : about(carrying(), vmOf(vm))
+        return Effect.gen(function* () {
+          yield* journal.note({ kind: "intent", ...what })
+          yield* Hooks.checkpoint(hooks, "before", phase.name, told)
+          yield* effectOf(phase, vm)
+          yield* Hooks.checkpoint(hooks, "after", phase.name, told)
+          yield* journal.note({ kind: "receipt", ...what })
+        })
+      }
+
+      const undoEffect = (phase: Phase, vm: string | undefined) => {
+        const { hooks } = carrying()
+        switch (phase.name as Before.Name) {
+          case "preserve-running":
+            return PreserveRunning.undo(hooks, about(carrying(), vmOf(vm)))
+          case "save-state":
+            return SaveState.undo(hooks, about(carrying(), vmOf(vm)))
+          case "pause":
+            return Pause.undo(vmOf(vm).connection).pipe(
+              Effect.zipRight(
+                log.emit({ type: "step", step: "pause", status: "undone", ...(vm === undefined ? {} : { vm }) })
+              )
+            )
+          default:
+            return Effect.void
+        }
+      }
+
+      const undo = (phase: Phase, vm: string | undefined) =>
+        Effect.gen(function* () {
+          const { journal, vms } = carrying()
+          const what = { phase: phase.name, ...(vm === undefined ? {} : { vm }) }
+          yield* undoEffect(phase, vm).pipe(
+            Effect.ensuring(phase.name === "load-kernel" ? scopes.close("index") : Effect.void),
+            Effect.ensuring(scopes.close(phase.name, vm))
+          )
+          // The last of its phases: it is not carried any more.
+          if (phase.name === "preserve-running" && vm !== undefined) vms.delete(vm)
+          // What can't be written is undone once more by whoever comes next, and that is harmless.
+          yield* Effect.ignore(journal.note({ kind: "undone", ...what }))
+        })
+
+      const conclude = ({ result, state, failures }: Driver.Ended) =>
+        Effect.gen(function* () {
+          if (result === "refused")
+            return yield* refusal ??
+              new PreconditionFailed({
+                what: `The preflight ended: ${reasonOf(failures[0]?.cause)}`,
+                next: "Try again"
+              })
+          const reasonFor = (vm: string) => reasonOf(failures.findLast((failure) => failure.vm === vm)?.cause)
+          const notResumed = [...new Set(state.notUndone)].map((vm) => ({ vm, reason: reasonFor(vm) }))
+          if (notResumed.length === 0) {
+            yield* Effect.ignore(carrying().journal.end(result))
+            yield* watchdog?.release ?? Effect.void
+          }
+          const vms = Object.keys(state.vms)
+          if (result === "dry-run") {
+            yield* log.emit({
+              type: "outcome",
+              result,
+              message: `A dry run: everything up to the jump was done, and undone; ${vms.length} VM(s) run on`
+            })
+            return { _tag: "dry-run", run: log.run, vms } satisfies DryRun
+          }
+          const error = new RolledBack({ step: stepOf(state, failures), cause: causeOf(state, failures), notResumed })
+          yield* log.emit({ type: "outcome", result: "rolled-back", message: error.message })
+          yield* log.flush
+          return yield* error
+        })
+
+      return yield* Driver.drive({
+        phases: Before.phases,
+        first: Machine.begin(Before.phases, {
+          policy: options.onFailure ?? "abort",
+          dryRun: options.dryRun ?? false
+        }),
+        work: { run, undo },
+        force: Effect.raceFirst(
+          Deferred.await(late),
+          options.force === undefined ? Effect.never : Effect.as(options.force, "told" as const)
+        ),
+        conclude
+      })
     })
   )
+
+const stepOf = ({ why }: Machine.State, failures: Driver.Ended["failures"]): string =>
+  why?.phase ?? failures[0]?.phase ?? "preflight"
+
+const causeOf = ({ why }: Machine.State, failures: Driver.Ended["failures"]): unknown => {
+  if (why?.cause === "told") return new Error("the agent was told to end.")
+  if (why?.cause === "too-late") return new Error("the guests would have stood still for longer than they may.")
+  const failure = failures.find(({ phase, vm }) => phase === why?.phase && vm === why.vm) ?? failures[0]
+  return failure === undefined ? new Error("no VM is left to carry.") : failure.cause
+}
+
+/**
+ * What the blackout may take, from the first pause to the jump, unless told otherwise.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const BLACKOUT_DEADLINE: Duration.Duration = Duration.seconds(60)

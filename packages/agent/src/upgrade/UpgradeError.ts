@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import type { Step } from "./Event.ts"
 
 /**
  * Something has to be put right before a live update can begin; nothing was touched.
@@ -28,7 +27,8 @@ export class PreconditionFailed extends Data.TaggedError("PreconditionFailed")<{
  * @category errors
  */
 export class RolledBack extends Data.TaggedError("RolledBack")<{
-  readonly step: Step
+  /** The phase that went wrong. */
+  readonly step: string
   readonly cause: unknown
   /** VMs that could not be given back running; empty unless the undo itself failed. */
   readonly notResumed: ReadonlyArray<{ readonly vm: string; readonly reason: string }>
@@ -38,7 +38,7 @@ export class RolledBack extends Data.TaggedError("RolledBack")<{
     const undone =
       this.notResumed.length === 0
         ? "Everything was undone and the VMs run as before."
-        : `Not running again: ${this.notResumed.map((_) => `${_.vm} (${_.reason})`).join(", ")}. Run: agent resume`
+        : `Everything else was undone. Not running again: ${this.notResumed.map((_) => `${_.vm} (${_.reason})`).join(", ")}. Run: agent resume`
     return `The live update stopped at ${this.step}: ${reason} ${undone}`
   }
 }
@@ -50,10 +50,47 @@ export class RolledBack extends Data.TaggedError("RolledBack")<{
  * @category errors
  */
 export class NeedsOperator extends Data.TaggedError("NeedsOperator")<{
-  readonly vms: ReadonlyArray<{ readonly vm: string; readonly step: Step; readonly reason: string }>
+  readonly vms: ReadonlyArray<{ readonly vm: string; readonly step: string; readonly reason: string }>
 }> {
   override get message(): string {
     const list = this.vms.map((_) => `${_.vm} failed at ${_.step}: ${_.reason}`).join("; ")
     return `After the jump: ${list}. The guest memory is kept, do not reboot. Remove the cause, then run: agent resume. Give a guest up: agent discard --vm ID`
+  }
+}
+
+/**
+ * The journal of a run can't be trusted, so nothing was done that it says. The run may have left VMs standing still.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class JournalCorrupt extends Data.TaggedError("JournalCorrupt")<{
+  readonly reason: string
+  /** Where it is now. */
+  readonly keptAt: string
+  /** VMs that stand still, by whomever. */
+  readonly standing: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    const next =
+      this.standing.length === 0
+        ? "No VM stands still."
+        : `These VMs stand still: ${this.standing.join(", ")}. Let them run: agent resume ${this.standing.map((id) => `--vm ${id}`).join(" ")}`
+    return `The journal of the last live update is damaged (${this.reason}); it is kept at ${this.keptAt} and was not obeyed. ${next}`
+  }
+}
+
+/**
+ * VMs that an interrupted live update left standing still, and that could not be given back. It is noted still.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotGivenBack extends Data.TaggedError("NotGivenBack")<{
+  readonly vms: ReadonlyArray<{ readonly vm: string; readonly reason: string }>
+}> {
+  override get message(): string {
+    const list = this.vms.map((_) => `${_.vm} (${_.reason})`).join("; ")
+    return `These VMs don't run again: ${list}. Remove the cause, then run: agent resume`
   }
 }

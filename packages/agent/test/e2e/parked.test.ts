@@ -118,7 +118,7 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
       assert.deepStrictEqual(yield* parked, [])
       yield* host.keeperGone
       assert.include((yield* host.agent("status")).stdout, "upgraded: ")
-      assert.include((yield* resume()).stdout, "nothing")
+      assert.include((yield* resume()).stdout, "Nothing to resume")
       // The same guest boots anew from what is left of it.
       yield* host.output("mv", `${disk}.away`, disk)
       const again = yield* host.startVm(guest(lost, { disks: [{ path: disk, format: "raw" }] }))

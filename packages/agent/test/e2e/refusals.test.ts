@@ -33,6 +33,10 @@ const guestCountsOn = (id: string) =>
   })
 const countsOn = guestCountsOn(vm)
 
+const watchdogGone = Effect.flatMap(TestHost.TestHost, (host) =>
+  host.output("timeout", "60", "sh", "-c", "while pgrep -f '[r]esume.cjs --watch'; do sleep 0.1; done")
+)
+
 /** A second, smaller guest with two processors. */
 const secondSpec = (id: string) => ({ ...spec, id, memory: "64M", cpus: 2, cmdline: "console=ttyS0 quiet" })
 
@@ -320,7 +324,7 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
       const bootId = yield* host.bootId
       const said = yield* upgradeBut(at("pause", "done"), "kill -TERM $pid")
       assert.strictEqual(said.code, 143, said.stderr)
-      assert.include(said.stderr, "agent: SIGTERM: undoing what can be undone")
+      assert.include(said.stderr, "agent: SIGTERM: stopping at the next safe point")
       assert.include(stepsOf(said.stdout), "pause undone")
       assert.deepInclude(eventsOf(said.stdout).at(-1), { type: "outcome", result: "rolled-back" })
       yield* countsOn
@@ -328,34 +332,49 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     })
   )
 
-  it.effect("SIGKILL while the guest is paused: it stands still until `agent resume` gives it back", () =>
+  it.effect("SIGKILL while the guest is paused: the watchdog gives it back within two seconds", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
       const bootId = yield* host.bootId
       const said = yield* upgradeBut(at("pause", "done"), "kill -KILL $pid")
       assert.strictEqual(said.code, 137, said.stderr)
-      const still = GuestConsole.lastTick(yield* host.console(vm))
+      yield* watchdogGone
+      const events = eventsOf((yield* host.agent("status", "--output", "ndjson")).stdout)
+      const [paused, runs] = ["pause", "recover"].map((step) =>
+        events.findLast((event) => event.type === "step" && event.step === step && event.status === "done")
+      )
+      assert.isBelow((runs?.monotonic ?? Number.NaN) - (paused?.monotonic ?? Number.NaN), 2000)
+      assert.deepInclude(events.at(-1), { type: "outcome", result: "rolled-back" })
+      yield* countsOn
+      // Nothing is left to do, and no kernel is loaded that the next reboot would take.
+      assert.include((yield* host.inside(agent, "resume")).stdout, "Nothing to resume")
+      assert.strictEqual(yield* host.output("cat", "/sys/kernel/kexec_loaded"), "0")
+      assert.strictEqual(yield* host.bootId, bootId)
+    })
+  )
 
+  it.effect("SIGKILL of the agent and of its watchdog: the next live update gives the guest back first", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const said = yield* upgradeBut(
+        at("pause", "done"),
+        `kill -KILL $(pgrep -f '[r]esume.cjs --watch'); kill -KILL $pid`
+      )
+      assert.strictEqual(said.code, 137, said.stderr)
+      const still = GuestConsole.lastTick(yield* host.console(vm))
       const listed = yield* host.agent("vm", "list", "--output", "ndjson")
-      const states = listed.stdout
-        .trim()
-        .split("\n")
-        .map((line) => JSON.parse(line))
-      assert.include(["paused", "saved"], states.find(({ id }) => id === vm).state)
+      assert.match(listed.stdout, new RegExp(`"id":"${vm}","state":"(paused|saved)"`))
       assert.include((yield* host.agent("status")).stdout, "agent resume")
-      // The kernel has let go of everything, but the guest's state is the agent's word to keep.
-      const again = yield* upgrade()
-      assert.strictEqual(again.code, 5, again.stderr)
-      assert.include(again.stderr, "Give its VMs back first: agent resume")
       assert.strictEqual(GuestConsole.lastTick(yield* host.console(vm)), still)
 
-      const resumed = yield* host.inside(agent, "resume", "--output", "ndjson")
-      assert.strictEqual(resumed.code, 0, resumed.stderr)
-      assert.deepStrictEqual(stepsOf(resumed.stdout), ["recover started", "recover done"])
-      const seen = yield* countsOn
-      assert.isAbove(GuestConsole.lastTick(seen), still)
-      assert.strictEqual(yield* host.bootId, bootId)
-      assert.include((yield* host.agent("status")).stdout, "rolled-back")
+      const again = yield* upgrade("--dry-run", "--output", "ndjson")
+      assert.strictEqual(again.code, 0, again.stderr)
+      const steps = stepsOf(again.stdout)
+      assert.include(steps, "preserve-state done")
+      assert.notInclude(steps, "jump started")
+      assert.strictEqual(steps.at(-1), "pause undone")
+      assert.deepInclude(eventsOf(again.stdout).at(-1), { type: "outcome", result: "dry-run" })
+      assert.isAbove(GuestConsole.lastTick(yield* countsOn), still)
     })
   )
 

@@ -150,7 +150,7 @@ export interface Facts {
   readonly kexecLoaded: Fact<string>
   /** Who has the host's lock. */
   readonly lockHolder: Fact<Process | undefined>
-  /** The run that a note of /run/liveupdate says is before its jump. */
+  /** The run that the journal says was begun on this boot, and not ended. */
   readonly pendingRun: Fact<string>
   /** The last run that was logged, and its outcome's result. */
   readonly lastRun: Fact<{ readonly run: string; readonly result: string | undefined }>

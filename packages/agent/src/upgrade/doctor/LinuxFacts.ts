@@ -15,8 +15,8 @@ import { VmStore } from "../../vmm/VmStore.ts"
 import * as CarriedAgent from "../CarriedAgent.ts"
 import * as Event from "../Event.ts"
 import * as HostFacts from "../HostFacts.ts"
+import * as Journal from "../Journal.ts"
 import * as QuickStart from "../QuickStart.ts"
-import * as Recovery from "../Recovery.ts"
 import * as RunLog from "../RunLog.ts"
 import {
   absent,
@@ -97,14 +97,11 @@ const lastRun = (): Facts["lastRun"] => {
   return known({ run, result: events.findLast((event) => event.type === "outcome")?.result })
 }
 
-/** Damaged notes are none to `agent resume` either. */
-const pendingRun: Effect.Effect<Facts["pendingRun"]> = Effect.suspend(() => {
-  const note = text(Recovery.path)
-  return note._tag !== "known"
-    ? Effect.succeed(note)
-    : Effect.map(Recovery.leftBehind(), (pending) =>
-        pending === undefined ? absent(Recovery.path) : known(pending.run)
-      )
+const pendingRun: Effect.Effect<Facts["pendingRun"]> = Effect.gen(function* () {
+  const reading = yield* Journal.read()
+  if (reading._tag === "corrupt") return unknown(`${Journal.path}: ${reading.reason}`)
+  const ours = reading._tag === "unfinished" && reading.begin.boot === (yield* HostFacts.bootId)
+  return ours ? known(reading.begin.run) : absent(Journal.path)
 })
 
 const UNIT = "liveupdate-resume.service"

@@ -1,0 +1,72 @@
+/**
+ * The watchdog (`upgrade/Watchdog.ts`): this program once more, with everything loaded that it takes to give guests back.
+ *
+ * @since 0.1.0
+ */
+import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Recover from "../upgrade/Recover.ts"
+import { words } from "../upgrade/Watchdog.ts"
+import * as Layers from "./Layers.ts"
+import { run } from "./Runner.ts"
+
+/**
+ * Tells this program to be it.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const WATCH = "--watch"
+
+class NotYet extends Data.TaggedError("NotYet")<{ readonly cause: unknown }> {}
+
+/** A VMM may hang, and come to itself again later. */
+const patience = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(600))
+
+/** Whoever takes the lock first cleans up; another agent has found the guests running then, and this one finds nothing to do. */
+const takeOver = (vms: ReadonlyArray<string>) =>
+  Effect.scoped(
+    HostLock.acquire().pipe(
+      Effect.retry({ while: (error) => error._tag === "HostLocked", schedule: Schedule.spaced("20 millis") }),
+      Effect.zipRight(
+        // The journal may be damaged; which guests are meant is known here without it.
+        Recover.recover({ vms }).pipe(Effect.catchTag("JournalCorrupt", () => Recover.recover({ vms })))
+      )
+    )
+  ).pipe(
+    Effect.tapError((error) => Effect.logError(error.message)),
+    Effect.mapError((cause) => new NotYet({ cause })),
+    Effect.retry(patience)
+  )
+
+/** Everything that the agent has to say, until its end. */
+const untilItsEnd = (onReady: (vms: ReadonlyArray<string>) => void) =>
+  Effect.async<string>((resume) => {
+    let said = ""
+    process.stdin.setEncoding("utf8")
+    process.stdin.on("data", (text: string) => {
+      const before = said.includes("\n")
+      said += text
+      if (!before && said.includes("\n")) onReady(vmsOf(said))
+    })
+    const end = () => resume(Effect.succeed(said))
+    process.stdin.once("end", end)
+    process.stdin.once("error", end)
+  })
+
+const vmsOf = (said: string): ReadonlyArray<string> => (said.split("\n")[0] ?? "").split(" ").filter((id) => id !== "")
+
+/**
+ * @since 0.1.0
+ * @category running
+ */
+export const main = (): void =>
+  run(
+    Effect.gen(function* () {
+      const said = yield* untilItsEnd(() => process.stdout.write(`${words.ready}\n`))
+      if (said.endsWith(words.done)) return
+      yield* takeOver(vmsOf(said))
+    }).pipe(Effect.provide(Layers.host))
+  )

@@ -1,0 +1,102 @@
+/**
+ * A process that outlives the agent: if the agent dies while guests stand still, it gives them back. It is started and has loaded
+ * everything before the first guest is paused, and then waits for the end of a pipe whose other end only the agent holds; the kernel
+ * closes that, however the agent ends.
+ *
+ * @since 0.1.0
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Command {
+  readonly file: string
+  readonly args: ReadonlyArray<string>
+}
+
+/**
+ * Guests would stand still until somebody comes if the agent died, so none is paused.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class WatchdogFailed extends Data.TaggedError("WatchdogFailed")<{ readonly reason: string }> {
+  override get message(): string {
+    return `The watchdog, who gives guests back if the agent dies, could not be started: ${this.reason}.`
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Watchdog {
+  readonly pid: number
+  /** All guests run, or it is nobody's business any more: it ends. */
+  readonly release: Effect.Effect<void>
+}
+
+/**
+ * What it says when it has loaded everything, and what is said to it at a good end.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const words = { ready: "ready", done: "done" } as const
+
+/** Loading takes most of a second; a host may be emulated, and busy. */
+const START_DEADLINE = Duration.seconds(30)
+
+const launch = ({ file, args }: Command, vms: ReadonlyArray<string>) =>
+  Effect.async<ChildProcess, WatchdogFailed>((resume) => {
+    // In a session of its own: no signal of a terminal is for it.
+    const child = spawn(file, [...args], { detached: true, stdio: ["pipe", "pipe", "inherit"] })
+    const fail = (reason: string) => resume(Effect.fail(new WatchdogFailed({ reason })))
+    child.once("error", (error) => fail(error.message))
+    child.once("exit", (code, signal) => fail(`it ended with ${code ?? signal}`))
+    // Whether it goes away is not the pipe's to tell.
+    child.stdin?.on("error", () => undefined)
+    child.stdin?.write(`${vms.join(" ")}\n`)
+    child.stdout?.once("data", (data) => {
+      child.removeAllListeners()
+      child.stdout?.destroy()
+      child.unref()
+      resume(
+        String(data).trim() === words.ready
+          ? Effect.succeed(child)
+          : Effect.fail(new WatchdogFailed({ reason: `it said ${String(data)}` }))
+      )
+    })
+    return Effect.sync(() => child.kill("SIGKILL"))
+  }).pipe(
+    Effect.timeoutFail({
+      duration: START_DEADLINE,
+      onTimeout: () => new WatchdogFailed({ reason: `it was not ready within ${Duration.format(START_DEADLINE)}` })
+    })
+  )
+
+/**
+ * Starts it for these VMs, and returns when it waits. Leaving the scope without `release` is like dying: it gives the guests back.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const start = (
+  command: Command,
+  vms: ReadonlyArray<string>
+): Effect.Effect<Watchdog, WatchdogFailed, Scope.Scope> =>
+  Effect.acquireRelease(launch(command, vms), (child) => Effect.sync(() => child.stdin?.destroy())).pipe(
+    Effect.map((child) => ({
+      pid: child.pid ?? 0,
+      release: Effect.async<void>((resume) => {
+        child.stdin?.end(words.done, () => resume(Effect.void))
+      })
+    })),
+    Effect.withSpan("Watchdog.start")
+  )

@@ -1,0 +1,47 @@
+/**
+ * The jump: the one step that nothing undoes. It is called inside every scope that has to be open for it, and if it succeeds none of them
+ * ever ends.
+ *
+ * @since 0.1.0
+ */
+import * as Kexec from "@liveupdate/sdk/Kexec"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Carrying } from "../Carrying.ts"
+import * as Hooks from "../Hooks.ts"
+import * as Phase from "../Phase.ts"
+import { reasonOf } from "../RunLog.ts"
+
+/**
+ * No deadline: nothing may end it half-way.
+ *
+ * @since 0.1.0
+ * @category phases
+ */
+export const phase = Phase.host("jump", "at", Duration.infinity)
+
+/**
+ * `cost` is what the event of the jump tells of this process.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const run = ({ log, hooks }: Carrying, cost: Effect.Effect<Readonly<Record<string, unknown>>>) =>
+  Effect.gen(function* () {
+    yield* Hooks.run(hooks, "pre-jump", { run: log.run }).pipe(log.hook("pre-jump", hooks))
+    yield* log.emit({ type: "step", step: "jump", status: "started", detail: yield* cost })
+    yield* log.flush
+    return yield* Kexec.jump.pipe(
+      Effect.tapError((error) =>
+        log.emit({ type: "step", step: "jump", status: "failed", detail: { reason: reasonOf(error) } })
+      )
+    )
+  })
+
+/**
+ * Of a jump that was refused.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const undo = (hooks: Hooks.Hooks, about: Hooks.About) => Hooks.undo(hooks, "pre-jump", about)

@@ -1,0 +1,65 @@
+/**
+ * Before the jump: the host's own part. The next kernel is loaded, the second half made ready, and the list of sessions preserved.
+ *
+ * @since 0.1.0
+ */
+import * as Kexec from "@liveupdate/sdk/Kexec"
+import * as Preservation from "@liveupdate/sdk/Preservation"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Carrying } from "../Carrying.ts"
+import * as Handover from "../Handover.ts"
+import * as HostFacts from "../HostFacts.ts"
+import * as Phase from "../Phase.ts"
+
+/**
+ * The image is copied and checked, and the second half's start-up snapshot may have to be built.
+ *
+ * @since 0.1.0
+ * @category phases
+ */
+export const phase = Phase.host("load-kernel", "before", Duration.minutes(3))
+
+/**
+ * The list of sessions, for the next kernel's agent.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const preserveIndex = ({ log, hooks, vms }: Carrying) =>
+  Effect.flatMap(HostFacts.bootId, (boot) =>
+    Preservation.preserve({ session: Handover.indexSession, files: {} }, Handover.Index, {
+      version: 1,
+      run: log.run,
+      boot,
+      vms: [...vms.keys()].map((id) => ({ id, session: Handover.vmSession(id) })),
+      ...(Object.keys(hooks).length === 0 ? {} : { hooks })
+    })
+  )
+
+/**
+ * @since 0.1.0
+ * @category operations
+ */
+export const run = ({ options, log, vms }: Carrying) =>
+  Effect.gen(function* () {
+    yield* Kexec.load(options).pipe(log.step("load-kernel"))
+    const records = [...vms.values()].map((_) => _.record)
+    yield* (options.prepare?.(records) ?? Effect.void).pipe(log.step("prepare"))
+  })
+
+/**
+ * An image is loaded, by whomever.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const observe = Kexec.isLoaded
+
+/**
+ * The image that a dead agent has loaded; a live one's goes with its scope.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const undo = Kexec.unload

@@ -1,0 +1,38 @@
+/**
+ * After the jump: the guest runs again. The operator's `pre-resume` comes first, and a guest whose hook says no stays parked.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { makeRecord } from "../../vmm/Vm.ts"
+import { VmStore } from "../../vmm/VmStore.ts"
+import * as Hooks from "../Hooks.ts"
+import * as Phase from "../Phase.ts"
+import { about, type Returning, type ReturningVm, retrieved, started } from "../Returning.ts"
+
+/**
+ * @since 0.1.0
+ * @category phases
+ */
+export const phase = Phase.vm("resume", "after", Duration.minutes(1))
+
+/**
+ * @since 0.1.0
+ * @category operations
+ */
+export const run = (returning: Returning, vm: ReturningVm) =>
+  Effect.gen(function* () {
+    const store = yield* VmStore
+    const { log, hooks } = returning
+    const { connection, paths, process, running } = started(vm)
+    if (!running)
+      yield* Effect.gen(function* () {
+        yield* Hooks.run(hooks, "pre-resume", about(returning, vm)).pipe(log.hook("pre-resume", hooks, vm.id))
+        yield* connection.resume.pipe(log.step("resume", { vm: vm.id }))
+      }).pipe(
+        // It must not hold the disks when the next try comes.
+        Effect.onError(() => Effect.ignore(connection.quit))
+      )
+    yield* store.put(makeRecord(paths, process, retrieved(vm).vm.createdAt))
+  })
