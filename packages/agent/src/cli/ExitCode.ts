@@ -64,6 +64,8 @@ export const fromError = (error: unknown): number => {
     return "code" in error && error.code === "ENOENT" ? ExitCode.notFound : ExitCode.precondition
   if (error._tag === "CommandFailed")
     return "reason" in error && error.reason === "missing" ? ExitCode.precondition : ExitCode.failed
+  if (error._tag === "JoinedRunFailed" && "result" in error)
+    return error.result === "rolled-back" ? ExitCode.rolledBack : ExitCode.needsOperator
   // An undo that didn't bring every guest back is the operator's to complete.
   if (
     error._tag === "RolledBack" &&

@@ -194,7 +194,12 @@ export const upgrade = (
     const name = yield* nameOf(host)
     const listener = Output.eventListener(options.output)
     const seen: Seen = { events: [], run: undefined }
-    if ((yield* firstHalf(name, options.arguments, seen, listener)) === "ended") return
+    if ((yield* firstHalf(name, options.arguments, seen, listener)) === "ended") {
+      // A dry run.
+      const last = seen.events.at(-1)
+      if (options.output === "human" && last?.type === "outcome") yield* Output.result("human", last.message, {})
+      return
+    }
     if (seen.run === undefined)
       return yield* new NeedsOperator({
         vms: [{ vm: "unknown", step: "preflight", reason: "the host went through a reboot before its agent began" }]

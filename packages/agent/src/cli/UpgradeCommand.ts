@@ -11,15 +11,19 @@ import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Event from "../upgrade/Event.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
 import * as HostFacts from "../upgrade/HostFacts.ts"
+import * as After from "../upgrade/phases/After.ts"
+import * as Before from "../upgrade/phases/Before.ts"
 import * as QuickStart from "../upgrade/QuickStart.ts"
 import * as Resume from "../upgrade/Resume.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
+import * as Joined from "./Joined.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
 import { forced } from "./Runner.ts"
@@ -45,6 +49,24 @@ const newRun = Effect.map(DateTime.now, (now) => {
   const time = DateTime.formatIso(now).replaceAll(/[-:]/g, "").replace(/\.\d+/, "")
   return `${time}-${process.pid.toString(16)}`
 })
+
+const phases: ReadonlyArray<string> = [...Before.phases, ...After.phases].flatMap(({ name, side }) =>
+  side === "at" ? [] : [name]
+)
+
+/** Seconds by phase. */
+const deadlinesOf = (
+  pairs: ReadonlyArray<readonly [string, string]>
+): Effect.Effect<Readonly<Record<string, number>>, UsageError> => {
+  const bad = pairs.find(([phase, seconds]) => !phases.includes(phase) || !(Number(seconds) > 0))
+  return bad === undefined
+    ? Effect.succeed(Object.fromEntries(pairs.map(([phase, seconds]) => [phase, Number(seconds)])))
+    : Effect.fail(
+        new UsageError({
+          message: `--deadline ${bad.join("=")} is not understood: give PHASE=SECONDS, with one of ${phases.join(", ")}.`
+        })
+      )
+}
 
 const upgrade = Command.make(
   "upgrade",
@@ -86,6 +108,10 @@ const upgrade = Command.make(
     dryRun: Options.boolean("dry-run").pipe(
       Options.withDescription("do everything up to the jump, and undo it: guests stand still for a moment")
     ),
+    deadlines: Options.keyValueMap("deadline").pipe(
+      Options.withDefault(HashMap.empty<string, string>()),
+      Options.withDescription("PHASE=SECONDS: a phase that takes longer fails; repeat it. See docs/states.md")
+    ),
     maxPause: Options.integer("max-pause").pipe(
       Options.withDefault(Duration.toSeconds(Upgrade.BLACKOUT_DEADLINE)),
       Options.withDescription("seconds that guests may stand still before the jump; past them everything is undone")
@@ -93,7 +119,22 @@ const upgrade = Command.make(
     output: Shared.output,
     host: Shared.host
   },
-  ({ vms, all, abandon, stopOthers, kernel, initrd, commandLine, reuse, onFailure, dryRun, maxPause, output, host }) =>
+  ({
+    vms,
+    all,
+    abandon,
+    stopOthers,
+    kernel,
+    initrd,
+    commandLine,
+    reuse,
+    onFailure,
+    dryRun,
+    deadlines,
+    maxPause,
+    output,
+    host
+  }) =>
     Effect.gen(function* () {
       if (all === vms.length > 0)
         return yield* new UsageError({
@@ -101,6 +142,7 @@ const upgrade = Command.make(
         })
       if (reuse && Option.isSome(commandLine))
         return yield* new UsageError({ message: "--cmdline and --reuse-cmdline exclude each other: give one of them." })
+      const limits = yield* deadlinesOf([...deadlines])
       const running = yield* HostFacts.commandLine
       if (Option.isSome(host))
         return yield* (yield* Shared.hosts).upgrade(host.value, {
@@ -109,6 +151,7 @@ const upgrade = Command.make(
             ...abandon.flatMap((vm) => ["--abandon", vm]),
             ...(stopOthers ? ["--stop-others"] : []),
             ...(dryRun ? ["--dry-run"] : []),
+            ...[...deadlines].flatMap(([phase, seconds]) => ["--deadline", `${phase}=${seconds}`]),
             "--on-failure",
             onFailure,
             "--max-pause",
@@ -121,7 +164,7 @@ const upgrade = Command.make(
           output
         })
       const run = yield* newRun
-      return yield* Effect.scoped(
+      const start = Effect.scoped(
         Effect.gen(function* () {
           const log = yield* RunLog.open({ run, listener: Output.eventListener(output) })
           const program = fileURLToPath(new URL("resume.cjs", import.meta.url))
@@ -137,6 +180,7 @@ const upgrade = Command.make(
               prepare: (vms) => QuickStart.prepare(program, vms),
               onFailure,
               dryRun,
+              ...(Object.keys(limits).length === 0 ? {} : { deadlines: limits }),
               blackoutDeadline: Duration.seconds(maxPause),
               watchdog: { file: process.execPath, args: [program, WATCH] },
               force: forced,
@@ -151,6 +195,7 @@ const upgrade = Command.make(
           })
         })
       )
+      return yield* Joined.orJoin(start, { kernel, vms, listener: Output.eventListener(output) })
     })
 ).pipe(
   Command.withDescription(
@@ -187,24 +232,6 @@ const resume = Command.make(
     "After the jump, or after an interrupted upgrade: bring the VMs back. systemd calls it at boot"
   )
 )
-
-/** Every event of a run as it is written, until its outcome. */
-const follow = (run: string, listener: RunLog.Listener) =>
-  Effect.iterate(
-    { offset: 0, ended: false },
-    {
-      while: (state) => !state.ended,
-      body: ({ offset }) =>
-        Effect.gen(function* () {
-          const { lines, next } = yield* RunLog.readFrom(run, offset)
-          const events = Event.parseLines(lines)
-          yield* Effect.sync(() => events.forEach(listener))
-          const ended = events.some((event) => event.type === "outcome")
-          if (!ended) yield* Effect.sleep("50 millis")
-          return { offset: next, ended }
-        })
-    }
-  )
 
 /** Sessions in custody: somebody is at work on them, or `agent resume` has to take them up again. */
 const showHeld = (output: Output.Format) =>
@@ -248,7 +275,7 @@ const status = Command.make(
         yield* showHeld(output)
         return yield* new RunNotFound({ run: name })
       }
-      if (following) return yield* Effect.asVoid(follow(name, Output.eventListener(output)))
+      if (following) return yield* Effect.asVoid(Joined.follow(name, Output.eventListener(output)))
       const events = Event.parseLines((yield* RunLog.readFrom(name, 0)).lines)
       if (output === "ndjson") {
         events.forEach(Output.eventListener(output))

@@ -31,6 +31,8 @@ export interface Carrying {
   readonly options: Preflight.UpgradeOptions
   readonly log: RunLog
   readonly hooks: Hooks.Hooks
+  /** The next kernel's, and what its file was like before it was looked into. */
+  readonly image: { readonly path: string; readonly state: string }
   /** By id; without those that are left behind. */
   readonly vms: Map<string, CarriedVm>
   /** The last thing that is done while all guests run; once, however many VMs wait for it. */

@@ -29,3 +29,14 @@ export const sync = (path: string): Effect.Effect<void> =>
     (fd) => Effect.async<void>((resume) => Fs.fsync(fd, () => resume(Effect.void))),
     (fd) => Effect.sync(() => Fs.closeSync(fd))
   ).pipe(Effect.ignore)
+
+/**
+ * Changes with every change of the file, its content's or its own.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const stateOf = (path: string): string => {
+  const status = Fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  return status === undefined ? "absent" : [status.dev, status.ino, status.size, status.ctimeNs].join(":")
+}

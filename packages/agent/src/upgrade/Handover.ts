@@ -44,7 +44,9 @@ export const Index = Schema.Struct({
   boot: Schema.String,
   vms: Schema.Array(Schema.Struct({ id: Schema.String, session: Schema.String })),
   /** The operator's programs, none where it is missing. */
-  hooks: Schema.optionalWith(Hooks, { exact: true })
+  hooks: Schema.optionalWith(Hooks, { exact: true }),
+  /** Of phases after the jump, in seconds, where they are not the phases' own. */
+  deadlines: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Number }), { exact: true })
 })
 
 /**

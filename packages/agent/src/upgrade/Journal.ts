@@ -143,7 +143,8 @@ export const parse = (bytes: Uint8Array): Reading => {
   const [begin] = records
   const boot = begin?.kind === "begin" ? begin.boot : undefined
   const corrupt = (reason: string): Reading => ({ _tag: "corrupt", reason, boot })
-  if (bytes.subarray(written.length).some((byte) => byte !== 0)) return corrupt("there is something behind its end")
+  const rest = bytes.subarray(written.length)
+  if (Buffer.compare(rest, Buffer.alloc(rest.length)) !== 0) return corrupt("there is something behind its end")
   if (torn) return corrupt(`its record ${lines.length + 1} is torn`)
   const bad = records.findIndex((record, index) => record === undefined || (record.kind === "begin") !== (index === 0))
   if (begin?.kind !== "begin" || bad >= 0) return corrupt(`its record ${Math.max(bad, 0) + 1} is none`)

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 
 /**
  * Before the jump every phase can be undone; `at` is the jump itself; after it there is only forward.
@@ -63,3 +63,23 @@ export const vm = <const Name extends string>(
   concurrency: how.concurrency ?? Number.POSITIVE_INFINITY,
   deadline
 })
+
+/**
+ * Deadlines of phases by name, in seconds, where they are not the phases' own.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Deadlines = Readonly<Record<string, number>>
+
+/**
+ * The same phases with these deadlines. The jump has none: nothing may end it half-way.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withDeadlines = (phases: ReadonlyArray<Phase>, deadlines: Deadlines = {}): ReadonlyArray<Phase> =>
+  phases.map((phase) => {
+    const seconds = deadlines[phase.name]
+    return seconds === undefined || phase.side === "at" ? phase : { ...phase, deadline: Duration.seconds(seconds) }
+  })

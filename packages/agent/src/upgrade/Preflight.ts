@@ -22,6 +22,7 @@ import * as TargetChecks from "./doctor/TargetChecks.ts"
 import * as TargetFacts from "./doctor/TargetFacts.ts"
 import type * as Hooks from "./Hooks.ts"
 import * as HostFacts from "./HostFacts.ts"
+import type * as Phase from "./Phase.ts"
 import * as Recover from "./Recover.ts"
 import { type JournalCorrupt, type NotGivenBack, PreconditionFailed } from "./UpgradeError.ts"
 import type * as Watchdog from "./Watchdog.ts"
@@ -57,6 +58,8 @@ export interface UpgradeOptions {
   readonly watchdog?: Watchdog.Command
   /** Ends when running phases shall be interrupted, and everything undone. */
   readonly force?: Effect.Effect<void>
+  /** Of phases by name, in seconds, where they are not the phases' own. */
+  readonly deadlines?: Phase.Deadlines
   /** Where the journal is, if not in its place. */
   readonly journal?: string
   /** For tests: programs at moments that are no hooks. */

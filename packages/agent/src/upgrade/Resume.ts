@@ -29,7 +29,7 @@ import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Journal from "./Journal.ts"
 import * as Machine from "./Machine.ts"
-import type { Phase } from "./Phase.ts"
+import * as Phase from "./Phase.ts"
 import * as After from "./phases/After.ts"
 import * as Finish from "./phases/Finish.ts"
 import * as Restore from "./phases/Restore.ts"
@@ -167,7 +167,7 @@ const forward = (options: ResumeOptions) =>
       )
       let left: ReadonlyArray<Missing> = []
 
-      const effectOf = (phase: Phase, vm: ReturningVm) => {
+      const effectOf = (phase: Phase.Phase, vm: ReturningVm) => {
         if (vm.settled === true) return Effect.void
         switch (phase.name as Exclude<After.Name, "report">) {
           case "retrieve":
@@ -193,9 +193,10 @@ const forward = (options: ResumeOptions) =>
         yield* CarriedAgent.discard
       })
 
-      const run = (phase: Phase, id: string | undefined) => {
+      const run = (phase: Phase.Phase, id: string | undefined) => {
         const one = id === undefined ? undefined : vms.get(id)
-        if (one === undefined) return report
+        if (one === undefined)
+          return Effect.zipRight(Hooks.checkpoint(hooks, "before", phase.name, { run: index.run }), report)
         const { vm, scope } = one
         return Effect.gen(function* () {
           yield* Hooks.checkpoint(hooks, "before", phase.name, about(returning, vm))
@@ -238,7 +239,7 @@ const forward = (options: ResumeOptions) =>
         })
 
       return yield* Driver.drive({
-        phases: After.phases,
+        phases: Phase.withDeadlines(After.phases, index.deadlines),
         first: Machine.begin(After.phases, { vms: asked.map((_) => _.id) }),
         work: { run, undo: () => Effect.void },
         ...(options.force === undefined ? {} : { force: Effect.as(options.force, "told" as const) }),

@@ -24,7 +24,7 @@ import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Journal from "./Journal.ts"
 import * as Machine from "./Machine.ts"
-import type { Phase } from "./Phase.ts"
+import * as Phase from "./Phase.ts"
 import * as Preflight from "./Preflight.ts"
 import * as Before from "./phases/Before.ts"
 import * as Jump from "./phases/Jump.ts"
@@ -72,6 +72,7 @@ const makeScopes = Effect.gen(function* () {
 /** What the run begins with, and leaves nothing behind if it is refused. */
 const preflight = (options: Preflight.UpgradeOptions, log: RunLog, prelude: Effect.Effect<void, unknown>) =>
   Effect.gen(function* () {
+    const state = Files.stateOf(options.kernel)
     const { targets, stopped, image, from, unknown } = yield* Preflight.check(options)
     const { hooks: found, problems } = yield* Hooks.find()
     if (problems.length > 0)
@@ -106,6 +107,7 @@ const preflight = (options: Preflight.UpgradeOptions, log: RunLog, prelude: Effe
       log,
       hooks,
       journal,
+      image: { path: options.kernel, state },
       vms: new Map<string, CarriedVm>(targets.map((target) => [target.record.id, { ...target }])),
       beforeFirstPause: prelude
     } satisfies Begun
@@ -182,7 +184,10 @@ export const upgrade = (
         return Effect.zipRight(scopes.close("index"), LoadKernel.preserveIndex(carrying()).pipe(scopes.into("index")))
       })
 
-      const effectOf = (phase: Phase, vm: string | undefined) => {
+      const effectOf = (
+        phase: Phase.Phase,
+        vm: string | undefined
+      ): Effect.Effect<unknown, unknown, Services | Scope.Scope> => {
         const name = phase.name as Before.Name
         switch (name) {
           case "preflight":
@@ -222,8 +227,16 @@ export const upgrade = (
         }
       }
 
-      const run = (phase: Phase, vm: string | undefined) => {
-        if (phase.name === "preflight") return effectOf(phase, vm)
+      const run = (
+        phase: Phase.Phase,
+        vm: string | undefined
+      ): Effect.Effect<unknown, unknown, Services | Scope.Scope> => {
+        const checkpoints = options.checkpoints ?? {}
+        if (phase.name === "preflight")
+          return Effect.zipRight(
+            Hooks.checkpoint(checkpoints, "before", phase.name, { run: log.run }),
+            effectOf(phase, vm)
+          )
         const { journal, hooks } = carrying()
         const what = { phase: phase.name, ...(vm === undefined ? {} : { vm }) }
         const told = vm === undefined ? { run: log.run } : about(carrying(), vmOf(vm))
@@ -236,7 +249,7 @@ export const upgrade = (
         })
       }
 
-      const undoEffect = (phase: Phase, vm: string | undefined) => {
+      const undoEffect = (phase: Phase.Phase, vm: string | undefined) => {
         const { hooks } = carrying()
         switch (phase.name as Before.Name) {
           case "preserve-running":
@@ -254,7 +267,7 @@ export const upgrade = (
         }
       }
 
-      const undo = (phase: Phase, vm: string | undefined) =>
+      const undo = (phase: Phase.Phase, vm: string | undefined) =>
         Effect.gen(function* () {
           const { journal, vms } = carrying()
           const what = { phase: phase.name, ...(vm === undefined ? {} : { vm }) }
@@ -298,7 +311,7 @@ export const upgrade = (
         })
 
       return yield* Driver.drive({
-        phases: Before.phases,
+        phases: Phase.withDeadlines(Before.phases, options.deadlines),
         first: Machine.begin(Before.phases, {
           policy: options.onFailure ?? "abort",
           dryRun: options.dryRun ?? false

@@ -19,6 +19,9 @@ export interface StartedVmm {
   readonly at: number
 }
 
+/** There from the moment on at which the guest may have run. */
+const resumedFileOf = (paths: VmPaths): string => join(paths.runtimeDir, "resumed")
+
 /** One line, `PID MILLISECONDS`; `packages/qemu-host/host/resume.c` writes it, too. */
 const fileOf = (paths: VmPaths): string => join(paths.runtimeDir, "started")
 
@@ -54,3 +57,31 @@ export const find = (paths: VmPaths, command: ReadonlyArray<string>): Effect.Eff
       return undefined
     }
   })
+
+/**
+ * Notes, before the VMM is told to, that the guest runs: from then on its memory is ahead of the state that was saved, and no other VMM
+ * can take it up.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const noteResumed = (paths: VmPaths): Effect.Effect<void> =>
+  Effect.ignore(Effect.try(() => fs.writeFileSync(resumedFileOf(paths), "", { mode: 0o600 })))
+
+/**
+ * It did not run: its VMM has said no.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const noteNotResumed = (paths: VmPaths): Effect.Effect<void> =>
+  Effect.ignore(Effect.try(() => fs.rmSync(resumedFileOf(paths), { force: true })))
+
+/**
+ * Whether the guest may have run on this kernel.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const wasResumed = (paths: VmPaths): Effect.Effect<boolean> =>
+  Effect.sync(() => fs.existsSync(resumedFileOf(paths)))

@@ -5,9 +5,11 @@
  */
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as Preservation from "@liveupdate/sdk/Preservation"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Carrying } from "../Carrying.ts"
+import * as Files from "../Files.ts"
 import * as Handover from "../Handover.ts"
 import * as HostFacts from "../HostFacts.ts"
 import * as Phase from "../Phase.ts"
@@ -26,24 +28,41 @@ export const phase = Phase.host("load-kernel", "before", Duration.minutes(3))
  * @since 0.1.0
  * @category operations
  */
-export const preserveIndex = ({ log, hooks, vms }: Carrying) =>
+export const preserveIndex = ({ options: { deadlines }, log, hooks, vms }: Carrying) =>
   Effect.flatMap(HostFacts.bootId, (boot) =>
     Preservation.preserve({ session: Handover.indexSession, files: {} }, Handover.Index, {
       version: 1,
       run: log.run,
       boot,
       vms: [...vms.keys()].map((id) => ({ id, session: Handover.vmSession(id) })),
-      ...(Object.keys(hooks).length === 0 ? {} : { hooks })
+      ...(Object.keys(hooks).length === 0 ? {} : { hooks }),
+      ...(deadlines === undefined ? {} : { deadlines })
     })
   )
+
+/**
+ * The file is not the one any more that was looked into.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ImageReplaced extends Data.TaggedError("ImageReplaced")<{ readonly path: string }> {
+  override get message(): string {
+    return `${this.path} was changed after it had been looked into, so what was loaded is not known. Run the live update again.`
+  }
+}
+
+/** Whatever a file was changed to, the kernel has set its ctime (`inode_set_ctime_current` in `fs/inode.c`). */
+const checkImage = ({ path, state }: Carrying["image"]): Effect.Effect<void, ImageReplaced> =>
+  Effect.suspend(() => (Files.stateOf(path) === state ? Effect.void : Effect.fail(new ImageReplaced({ path }))))
 
 /**
  * @since 0.1.0
  * @category operations
  */
-export const run = ({ options, log, vms }: Carrying) =>
+export const run = ({ options, log, vms, image }: Carrying) =>
   Effect.gen(function* () {
-    yield* Kexec.load(options).pipe(log.step("load-kernel"))
+    yield* Kexec.load(options).pipe(Effect.zipRight(checkImage(image)), log.step("load-kernel"))
     const records = [...vms.values()].map((_) => _.record)
     yield* (options.prepare?.(records) ?? Effect.void).pipe(log.step("prepare"))
   })

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as StartedVmm from "../../vmm/StartedVmm.ts"
@@ -21,6 +22,19 @@ import { type Returning, type ReturningVm, retrieved } from "../Returning.ts"
  */
 export const phase = Phase.vm("restore", "after", Duration.minutes(4))
 
+/**
+ * The guest ran after the jump, and its VMM ended before its session was finished. What it did since is in its memory, and what was saved
+ * of its processors and devices is from before: together they would be a guest that never was.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class GuestHasRun extends Data.TaggedError("GuestHasRun")<{ readonly vm: string; readonly logPath: string }> {
+  override get message(): string {
+    return `VM ${this.vm} ran after the jump, and then its VMM ended (${this.logPath}): its saved state no longer fits its memory. Give it up, agent discard --vm ${this.vm} --yes, and start it anew.`
+  }
+}
+
 /** A VMM for the guest that waits for its state; `started` is one that is there. */
 const vmmFor = (config: VmConfig, paths: VmPaths, ramFd: number, started: StartedVmm.StartedVmm | undefined) =>
   Effect.gen(function* () {
@@ -32,17 +46,22 @@ const vmmFor = (config: VmConfig, paths: VmPaths, ramFd: number, started: Starte
       yield* StartedVmm.note(paths, { pid: launched.process.pid, at: from })
       return { ...launched, state: "incoming" as const, waitedMs: yield* since }
     })
-    if (started === undefined) return yield* launch
+    const hasRun = yield* StartedVmm.wasResumed(paths)
+    const refusal = new GuestHasRun({ vm: config.id, logPath: paths.logPath })
+    const another = Effect.zipRight(hasRun ? Effect.fail(refusal) : Effect.void, launch)
+    if (started === undefined) return yield* another
     return yield* Effect.gen(function* () {
       const adopted = yield* vmm.adopt(config, paths, started.pid)
       const { state } = yield* adopted.connection.status
-      // Running: an agent has brought it so far, and was killed. Whatever else it is, its guest has not run since the state was saved.
-      if (state === "incoming" || state === "running") return { ...adopted, state, waitedMs: yield* since }
+      // Not incoming: an agent has brought it so far, and was killed, or had no answer. If it has not run, another one is as good.
+      if (state === "incoming" || state === "running" || (hasRun && state === "paused"))
+        return { ...adopted, state, waitedMs: yield* since }
+      if (hasRun) return yield* another
       yield* adopted.connection.quit
       return yield* launch
     }).pipe(
       // One that has ended, of which this one will say why if it ends as well.
-      Effect.catchTag("VmmExited", () => launch)
+      Effect.catchTag("VmmExited", () => another)
     )
   })
 
@@ -70,7 +89,7 @@ export const run = ({ log, postBoot }: Returning, vm: ReturningVm) =>
       })
     )
     vm.started = { process, connection, paths, running: condition === "running" }
-    if (condition !== "running")
+    if (condition === "incoming")
       yield* connection.loadState(state.fd).pipe(
         log.step("load-state", { vm: vm.id }),
         // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.

@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as StartedVmm from "../../vmm/StartedVmm.ts"
 import { makeRecord } from "../../vmm/Vm.ts"
 import { VmStore } from "../../vmm/VmStore.ts"
 import * as Hooks from "../Hooks.ts"
@@ -26,13 +27,19 @@ export const run = (returning: Returning, vm: ReturningVm) =>
     const store = yield* VmStore
     const { log, hooks } = returning
     const { connection, paths, process, running } = started(vm)
-    if (!running)
-      yield* Effect.gen(function* () {
-        yield* Hooks.run(hooks, "pre-resume", about(returning, vm)).pipe(log.hook("pre-resume", hooks, vm.id))
-        yield* connection.resume.pipe(log.step("resume", { vm: vm.id }))
-      }).pipe(
-        // It must not hold the disks when the next try comes.
-        Effect.onError(() => Effect.ignore(connection.quit))
+    // It must not hold the disks when the next try comes.
+    const quit = Effect.ignore(connection.quit)
+    if (!running) {
+      yield* Hooks.run(hooks, "pre-resume", about(returning, vm)).pipe(
+        log.hook("pre-resume", hooks, vm.id),
+        Effect.onError(() => quit)
       )
+      yield* StartedVmm.noteResumed(paths)
+      yield* connection.resume.pipe(
+        log.step("resume", { vm: vm.id }),
+        // It has said no. Without an answer the guest may be running: the next try finds this very VMM.
+        Effect.tapErrorTag("QmpCommandFailed", () => Effect.zipRight(StartedVmm.noteNotResumed(paths), quit))
+      )
+    }
     yield* store.put(makeRecord(paths, process, retrieved(vm).vm.createdAt))
   })

@@ -1,0 +1,245 @@
+/**
+ * Runs a cell of the fault matrix, and looks at how it ended.
+ */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Event from "../../src/upgrade/Event.ts"
+import * as GuestConsole from "../e2e/GuestConsole.ts"
+import * as ProgramBundle from "../e2e/ProgramBundle.ts"
+import * as TestHost from "../e2e/TestHost.ts"
+import { bystander, directory, disk, forget, make, script, victim } from "./Faults.ts"
+import * as Matrix from "./Matrix.ts"
+
+const agent = "/usr/local/bin/agent"
+const host = TestHost.TestHost
+
+const guest = (id: string) => ({
+  id,
+  memory: "64M",
+  ...TestHost.demoGuest,
+  cmdline: "console=ttyS0 quiet pattern=8M",
+  ...(id === victim ? { disks: [{ path: disk, format: "raw" }] } : {})
+})
+
+const shell = (text: string) => Effect.flatMap(host, (_) => _.inside("sh", "-c", text))
+const output = (text: string) => Effect.flatMap(host, (_) => _.output("sh", "-c", text))
+
+/** Boots the guest, as if it had never been there. */
+const boot = (id: string) =>
+  Effect.gen(function* () {
+    const { inside, startVm, waitForTick } = yield* host
+    yield* inside(agent, "vm", "stop", "--timeout", "0", id)
+    yield* inside("rm", "-f", `/var/lib/liveupdate/vms/${id}/console.log`)
+    const started = yield* startVm(guest(id))
+    assert.strictEqual(started.code, 0, started.stderr)
+    yield* waitForTick(id, 2)
+  })
+
+export const start = Effect.gen(function* () {
+  const { write } = yield* host
+  yield* output(`mkdir -p ${directory}; truncate -s 32M ${disk}; mkfs.ext4 -q ${disk}`)
+  yield* write("/opt/liveupdate/holder.mjs", yield* ProgramBundle.make(new URL("programs/holder.ts", import.meta.url)))
+  for (const id of [victim, bystander]) yield* boot(id)
+})
+
+const countsOn = (id: string) =>
+  Effect.gen(function* () {
+    const { waitForTick } = yield* host
+    const seen = yield* waitForTick(id)
+    GuestConsole.assertUnharmed(seen)
+    assert.deepStrictEqual(seen.complaints, [])
+    assert.deepStrictEqual(
+      seen.verdicts.filter(({ bad }) => bad !== 0),
+      []
+    )
+    for (const told of Object.values(seen.records)) assert.deepStrictEqual(GuestConsole.gaps(told), [])
+  })
+
+const runs = (id: string) =>
+  Effect.map(output(`${agent} vm list --output ndjson`), (text) =>
+    text.split("\n").some((line) => line !== "" && JSON.parse(line).id === id && JSON.parse(line).state === "running")
+  )
+
+/** What is wrong with an earlier cell's end is not this one's. */
+const ready = Effect.gen(function* () {
+  yield* output(forget)
+  for (const id of [victim, bystander]) if (!(yield* runs(id))) yield* boot(id)
+})
+
+const eventsOfLastRun = Effect.map(
+  output("cat /var/lib/liveupdate/runs/$(ls /var/lib/liveupdate/runs | tail -1)/events.ndjson"),
+  (text) => Event.parseLines(text.split("\n"))
+)
+
+/** Waits until the last run has said how it ended. */
+const outcome = Effect.gen(function* () {
+  yield* output(
+    `timeout 240 sh -c 'until tail -n 1 /var/lib/liveupdate/runs/$(ls /var/lib/liveupdate/runs | tail -1)/events.ndjson | grep -q outcome; do sleep 0.2; done'`
+  )
+  const last = (yield* eventsOfLastRun).at(-1)
+  return last?.type === "outcome" ? last : assert.fail("the run has no outcome")
+})
+
+/** `agent upgrade` inside, with the fault; the host may be another one afterwards. */
+const upgrade = (cell: Matrix.Runnable) =>
+  Effect.gen(function* () {
+    const { inside, otherKernel, write } = yield* host
+    const made = make(cell)
+    yield* write(script, made.at)
+    const target = cell.fault === "image-replaced" ? "/boot/vmlinuz-target" : "$kernel"
+    const command = `
+      chmod 700 ${script}; kernel=$1; ${made.prepare}
+      LIVEUPDATE_CHECKPOINTS=${made.checkpoint}=${script} exec ${agent} upgrade --all --kernel ${target} ${made.options.join(" ")}`
+    const kernel = yield* otherKernel
+    const said = yield* Effect.exit(Effect.sandbox(inside("sh", "-c", command, "sh", kernel)))
+    return said._tag === "Success" ? said.value : ("gone" as const)
+  })
+
+type Ended = TestHost.Said | "gone"
+
+const stayed = (said: Ended, ...codes: ReadonlyArray<number>) => {
+  if (said === "gone") return assert.fail("the host went through a jump")
+  assert.include(codes, said.code, said.stderr)
+  return said
+}
+
+/** The remedy, then `agent resume`, until nothing is left to do. */
+const resumed = (remedy: string) =>
+  Effect.gen(function* () {
+    yield* output(remedy)
+    const said = yield* shell(`${agent} resume`)
+    assert.strictEqual(said.code, 0, said.stderr)
+  })
+
+const nothingLeft = Effect.gen(function* () {
+  const said = yield* shell(`${agent} resume`)
+  assert.strictEqual(said.code, 0, said.stderr)
+  assert.include(said.stdout, "Nothing to resume")
+  assert.strictEqual(yield* output("cat /sys/kernel/kexec_loaded"), "0")
+  assert.strictEqual((yield* shell(`${agent} park --list --output ndjson`)).stdout, "")
+})
+
+/** Of a guest that is parked: what the operator is told. */
+const parkedIsTold = Effect.gen(function* () {
+  const last = yield* outcome
+  assert.strictEqual(last.result, "needs-operator", last.message)
+  assert.include(last.message, "agent resume")
+  assert.include((yield* shell(`${agent} park --list`)).stdout, `agent discard --vm ${victim} --yes`)
+})
+
+const watchdogGone = output(`timeout 120 sh -c "while pgrep -f '[r]esume.cjs --watch'; do sleep 0.2; done"`)
+
+type Check = (said: Ended, cell: Matrix.Runnable, remedy: string) => Effect.Effect<void, never, TestHost.TestHost>
+
+const bothCountOn = Effect.forEach([victim, bystander], countsOn, { discard: true })
+
+/** What must be true, by how the cell ends. */
+const checks: { readonly [E in Matrix.End]: Check } = {
+  refused: (said, _, remedy) =>
+    Effect.gen(function* () {
+      stayed(said, 1, 4, 5, 7)
+      yield* output(remedy)
+      yield* bothCountOn
+    }),
+  undone: (said, _, remedy) =>
+    Effect.gen(function* () {
+      const { stderr } = stayed(said, 6)
+      assert.include(stderr, "Everything was undone")
+      yield* output(remedy)
+      yield* bothCountOn
+      yield* nothingLeft
+    }),
+  "given-back": (said, _, remedy) =>
+    Effect.gen(function* () {
+      stayed(said, 6, 7, 137)
+      yield* output(remedy)
+      yield* watchdogGone
+      // Whoever comes next finds the rest, such as a kernel that is loaded still.
+      yield* shell(`${agent} resume`)
+      yield* bothCountOn
+    }),
+  upgraded: (said, { phase }, remedy) =>
+    Effect.gen(function* () {
+      assert.strictEqual(said, "gone", said === "gone" ? "" : `${said.code} ${said.stderr}`)
+      const last = yield* Matrix.isBefore(phase) ? outcome : Effect.orElseSucceed(outcome, () => undefined)
+      yield* output(remedy)
+      if (last?.result !== "upgraded") yield* resumed("true")
+      yield* bothCountOn
+      yield* nothingLeft
+    }),
+  parked: (said, { phase }, remedy) =>
+    Effect.gen(function* () {
+      assert.strictEqual(said, "gone")
+      if (phase === "report") yield* output("sleep 1")
+      else yield* parkedIsTold
+      yield* countsOn(bystander)
+      yield* resumed(remedy)
+      yield* bothCountOn
+      yield* nothingLeft
+    }),
+  unusable: (said, _, remedy) =>
+    Effect.gen(function* () {
+      assert.strictEqual(said, "gone")
+      yield* parkedIsTold
+      yield* countsOn(bystander)
+      yield* output(remedy)
+      const given = yield* shell(`${agent} discard --vm ${victim} --yes`)
+      assert.strictEqual(given.code, 0, given.stderr)
+      yield* boot(victim)
+      yield* bothCountOn
+    }),
+  ended: (said, { phase }, remedy) =>
+    Effect.gen(function* () {
+      if (Matrix.isBefore(phase)) stayed(said, 6, 7)
+      else {
+        yield* outcome
+        yield* shell(`${agent} discard --vm ${victim} --yes`)
+      }
+      yield* output(remedy)
+      yield* countsOn(bystander)
+      yield* shell(`${agent} resume`)
+      yield* boot(victim)
+      yield* bothCountOn
+    }),
+  "cold-boot": (said, { phase }) =>
+    Effect.gen(function* () {
+      assert.strictEqual(said, "gone")
+      const { inside } = yield* host
+      const status = yield* shell(`${agent} status`)
+      // Nothing was begun in the preflight.
+      if (phase !== "preflight") assert.include(status.stdout, "cold-boot: ", status.stderr)
+      // The plug was pulled: the disk's journal is played back, as a mount would, and there is nothing to repair.
+      yield* inside("fsck.ext4", "-y", "-E", "journal_only", disk)
+      const fsck = yield* inside("fsck.ext4", "-fn", disk)
+      assert.strictEqual(fsck.code, 0, fsck.stdout)
+      for (const id of [victim, bystander]) yield* boot(id)
+    })
+}
+
+export const run = (cell: Matrix.Runnable) =>
+  Effect.gen(function* () {
+    yield* ready
+    const said = yield* upgrade(cell)
+    yield* checks[cell.end](said, cell, make(cell).remedy)
+  })
+
+/** The matrix as a table, faults down and phases across. */
+export const table = (of: (cell: Matrix.Cell) => string): string => {
+  const rows = Object.keys(Matrix.faults).map((fault) => [
+    fault,
+    ...Matrix.phases.map((phase) => {
+      const cell = Matrix.cells.find((cell) => cell.fault === fault && cell.phase === phase)
+      return cell === undefined ? "?" : of(cell)
+    })
+  ])
+  const all = [["", ...Matrix.phases], ...rows]
+  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? []
+  return all
+    .map((row) =>
+      row
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
+}
