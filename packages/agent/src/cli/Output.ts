@@ -72,7 +72,6 @@ const sentences = {
   resume: "runs again",
   verify: "is alive",
   finish: "finished the session",
-  discard: "was given up",
   recover: "runs again after an interrupted live update",
   hook: "ran the operator's hook"
 } as const

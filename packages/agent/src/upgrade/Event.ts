@@ -32,7 +32,6 @@ export const Step = Schema.Literal(
   "resume",
   "verify",
   "finish",
-  "discard",
   "recover",
   "hook"
 )

@@ -108,16 +108,18 @@ export type Reading =
 /** Bytes. */
 const ROOM = { run: 64 << 10, vm: 4 << 10 } as const
 
+const checksum = (json: string): string => crc32(json).toString(16).padStart(8, "0")
+
 const lineOf = (record: Record): string => {
   const json = JSON.stringify(record)
-  return `${crc32(json).toString(16).padStart(8, "0")} ${json}\n`
+  return `${checksum(json)} ${json}\n`
 }
 
 const decode = Schema.decodeUnknownOption(Record)
 
 const parseLine = (line: string): Record | undefined => {
   const json = line.slice(9)
-  if (line[8] !== " " || Number.parseInt(line.slice(0, 8), 16) !== crc32(json)) return undefined
+  if (line.slice(0, 9) !== `${checksum(json)} `) return undefined
   try {
     const record = decode(JSON.parse(json))
     return record._tag === "Some" ? record.value : undefined

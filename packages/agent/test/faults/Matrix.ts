@@ -92,7 +92,7 @@ export const cells: ReadonlyArray<Cell> = [
       ...each(["load-kernel", "preserve-running", "pause", "save-state", "preserve-state"], "undone"),
       ...each(["retrieve", "restore", "resume", "verify", "finish", "report"], "parked")
     },
-    "the preflight touches nothing, and nothing may end a jump half-way"
+    "nothing is begun yet, or nothing may end it half-way"
   ),
   ...row("disk-full", { ...each(before, "upgraded"), preflight: "refused", ...each(after, "upgraded") }, "never"),
   ...row(

@@ -1,0 +1,85 @@
+import * as Fs from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Hooks from "../../src/upgrade/Hooks.ts"
+
+const place = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-hooks-"))),
+  (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
+)
+
+const put = (path: string, script: string, mode = 0o755) =>
+  Effect.sync(() => {
+    Fs.mkdirSync(dirname(path), { recursive: true })
+    Fs.writeFileSync(path, `#!/bin/sh\n${script}\n`)
+    Fs.chmodSync(path, mode)
+  })
+
+const about: Hooks.About = { run: "r", vm: "a", vmmPid: 7 }
+
+describe("Hooks", () => {
+  it.scopedLive("each hook's executables, in the order of their names, are told what it is about", () =>
+    Effect.gen(function* () {
+      const root = yield* place
+      const said = join(root, "said")
+      const say = `echo "$(basename $0) $LIVEUPDATE_HOOK $LIVEUPDATE_ACTION $LIVEUPDATE_RUN $LIVEUPDATE_VM $LIVEUPDATE_VMM_PID" >>${said}`
+      const hooks = join(root, "hooks")
+      for (const name of ["20-second", "10-first"]) yield* put(join(hooks, "pre-pause", name), say)
+      const found = yield* Hooks.find(hooks)
+      assert.deepStrictEqual(found.problems, [])
+      yield* Hooks.run(found.hooks, "pre-pause", about)
+      yield* Hooks.run(found.hooks, "pre-resume", about)
+      yield* Hooks.undo(found.hooks, "pre-pause", { run: "r" })
+      assert.deepStrictEqual(Fs.readFileSync(said, "utf8").slice(0, -1).split("\n"), [
+        "10-first pre-pause do r a 7",
+        "20-second pre-pause do r a 7",
+        "20-second pre-pause undo r  ",
+        "10-first pre-pause undo r  "
+      ])
+    })
+  )
+
+  it.scopedLive("the first one that fails ends it with its last words; an undo goes on", () =>
+    Effect.gen(function* () {
+      const root = yield* place
+      const said = join(root, "said")
+      yield* put(join(root, "post-save", "1"), `echo "the array is busy" >&2; exit 3`)
+      yield* put(join(root, "post-save", "2"), `echo 2 >>${said}; exit 1`)
+      yield* put(join(root, "post-save", "3"), `echo 3 >>${said}`)
+      const { hooks } = yield* Hooks.find(root)
+      const error = yield* Effect.flip(Hooks.run(hooks, "post-save", about))
+      assert.match(
+        error.message,
+        /^The hook post-save of VM a failed: .*\/1 ended with exit code 3: the array is busy\.$/
+      )
+      assert.isFalse(Fs.existsSync(said))
+      yield* Hooks.undo(hooks, "post-save", about)
+      assert.strictEqual(Fs.readFileSync(said, "utf8"), "3\n2\n")
+    })
+  )
+
+  it.scopedLive("what would never run is a problem", () =>
+    Effect.gen(function* () {
+      const root = yield* place
+      yield* put(join(root, "pre-puase", "1"), "true")
+      yield* put(join(root, "pre-jump", "1"), "true", 0o644)
+      const { hooks, problems } = yield* Hooks.find(root)
+      assert.strictEqual(problems.length, 2)
+      assert.match(problems[0] ?? "", /pre-puase is no hook: there are pre-pause, /)
+      assert.match(problems[1] ?? "", /pre-jump\/1 can't be executed/)
+      assert.deepStrictEqual(Object.keys(hooks), ["pre-jump"])
+    })
+  )
+
+  it.effect("no directory: no hooks, no problems", () =>
+    Effect.map(Hooks.find("/nowhere/hooks"), (found) => assert.deepStrictEqual(found, { hooks: {}, problems: [] }))
+  )
+
+  it("checkpoints, as a test names them", () =>
+    assert.deepStrictEqual(Hooks.checkpoints("before:pause=/a,after:pause=/b,before:pause=/c"), {
+      "before:pause": ["/a", "/c"],
+      "after:pause": ["/b"]
+    }))
+})

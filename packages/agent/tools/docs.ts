@@ -1,0 +1,32 @@
+// What of the agent's documentation is made from its code: docs/states.md and docs/faults.md. npm run docs
+// --check: only says whether something is out of date, and writes nothing.
+import { spawnSync } from "node:child_process"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import * as FaultsPage from "./FaultsPage.ts"
+import * as StatesPage from "./StatesPage.ts"
+
+/** As the formatter would have it. */
+const formatted = (path: string, text: string): string => {
+  const { status, stdout, stderr } = spawnSync("node_modules/.bin/biome", ["format", `--stdin-file-path=${path}`], {
+    input: text,
+    encoding: "utf8"
+  })
+  if (status !== 0) throw new Error(stderr)
+  return stdout
+}
+
+const pages = { "docs/states.md": StatesPage.text, "docs/faults.md": FaultsPage.text }
+
+for (const [path, unformatted] of Object.entries(pages)) {
+  const text = formatted(path, unformatted)
+  const file = join(process.cwd(), path)
+  if (existsSync(file) && readFileSync(file, "utf8") === text) continue
+  if (process.argv.includes("--check")) {
+    process.stderr.write(`${path} is out of date: npm run docs\n`)
+    process.exitCode = 1
+  } else {
+    writeFileSync(file, text)
+    process.stdout.write(`${path} is written anew\n`)
+  }
+}
