@@ -6,6 +6,7 @@
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Recover from "../upgrade/Recover.ts"
 import { words } from "../upgrade/Watchdog.ts"
@@ -26,20 +27,27 @@ class NotYet extends Data.TaggedError("NotYet")<{ readonly cause: unknown }> {}
 const patience = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(600))
 
 /** Whoever takes the lock first cleans up; another agent has found the guests running then, and this one finds nothing to do. */
-const takeOver = (vms: ReadonlyArray<string>) =>
-  Effect.scoped(
+const takeOver = (vms: ReadonlyArray<string>) => {
+  let journalIsDamaged = false
+  // Which guests are meant is known here without the journal. With it, nobody is let run whom it doesn't name.
+  const recover = Effect.suspend(() => Recover.recover(journalIsDamaged ? { vms } : {})).pipe(
+    Effect.tapErrorTag("JournalCorrupt", () =>
+      Effect.sync(() => {
+        journalIsDamaged = true
+      })
+    )
+  )
+  return Effect.scoped(
     HostLock.acquire().pipe(
       Effect.retry({ while: (error) => error._tag === "HostLocked", schedule: Schedule.spaced("20 millis") }),
-      Effect.zipRight(
-        // The journal may be damaged; which guests are meant is known here without it.
-        Recover.recover({ vms }).pipe(Effect.catchTag("JournalCorrupt", () => Recover.recover({ vms })))
-      )
+      Effect.zipRight(Effect.retry(recover, { while: (error) => error._tag === "JournalCorrupt", times: 1 }))
     )
   ).pipe(
     Effect.tapError((error) => Effect.logError(error.message)),
     Effect.mapError((cause) => new NotYet({ cause })),
     Effect.retry(patience)
   )
+}
 
 /** Everything that the agent has to say, until its end. */
 const untilItsEnd = (onReady: (vms: ReadonlyArray<string>) => void) =>
@@ -68,5 +76,8 @@ export const main = (): void =>
       const said = yield* untilItsEnd(() => process.stdout.write(`${words.ready}\n`))
       if (said.endsWith(words.done)) return
       yield* takeOver(vmsOf(said))
-    }).pipe(Effect.provide(Layers.host))
+    }).pipe(
+      Effect.provide(Layers.host),
+      Effect.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
+    )
   )

@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import { type ChildProcess, spawn } from "node:child_process"
+import * as Fs from "node:fs"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -53,10 +54,20 @@ export const words = { ready: "ready", done: "done" } as const
 /** Loading takes most of a second; a host may be emulated, and busy. */
 const START_DEADLINE = Duration.seconds(30)
 
+/**
+ * Where it writes what it does: whoever has started the agent doesn't wait for it.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const logPath = "/run/liveupdate/watchdog.log"
+
 const launch = ({ file, args }: Command, vms: ReadonlyArray<string>) =>
   Effect.async<ChildProcess, WatchdogFailed>((resume) => {
     // In a session of its own: no signal of a terminal is for it.
-    const child = spawn(file, [...args], { detached: true, stdio: ["pipe", "pipe", "inherit"] })
+    const log = Fs.openSync(logPath, "a", 0o600)
+    const child = spawn(file, [...args], { detached: true, stdio: ["pipe", "pipe", log] })
+    Fs.closeSync(log)
     const fail = (reason: string) => resume(Effect.fail(new WatchdogFailed({ reason })))
     child.once("error", (error) => fail(error.message))
     child.once("exit", (code, signal) => fail(`it ended with ${code ?? signal}`))

@@ -305,15 +305,44 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
       })
   )
 
-  it.effect("a second agent while one is at work: HostLocked, exit code 5; the first one goes on", () =>
+  it.effect(
+    "a second agent while one is at work watches it and ends as it does, or is refused if it wants another",
+    () =>
+      Effect.gen(function* () {
+        const said = yield* upgradeBut(
+          at("preserve-running", "done"),
+          `kill -STOP $pid
+         ${agent} upgrade --vm ${vm} --kernel "$1" --output ndjson >/run/second.out 2>/run/second.err & second=$!
+         ${agent} upgrade --vm ${vm} --kernel /boot/vmlinuz-$(uname -r); echo "other $?"
+         until grep -q preserve-running /run/second.out; do sleep 0.1; done
+         kill -TERM $pid; kill -CONT $pid; wait $second; echo "second $?"`
+        )
+        assert.include(said.stdout, "\nother 5\n")
+        assert.include(said.stderr, "Another process is at a live update of this host")
+        assert.strictEqual(said.code, 143, said.stderr)
+        assert.include(said.stdout, "\nsecond 6\n")
+        const host = yield* TestHost.TestHost
+        assert.deepInclude(eventsOf(yield* host.output("cat", "/run/second.out")).at(-1), { result: "rolled-back" })
+        assert.include(yield* host.output("cat", "/run/second.err"), "the agent was told to end")
+        yield* countsOn
+      })
+  )
+
+  it.effect("a guest that would stand still for longer than it may: exit code 6, and it runs again", () =>
     Effect.gen(function* () {
-      const said = yield* upgradeBut(
-        at("preserve-running", "done"),
-        `kill -STOP $pid; ${agent} upgrade --vm ${vm} --kernel "$1"; echo "second $?"; kill -TERM $pid; kill -CONT $pid`
+      const host = yield* TestHost.TestHost
+      yield* host.write("/run/slow", "#!/bin/sh\nsleep 5\n")
+      const said = yield* host.inside(
+        "sh",
+        "-c",
+        `chmod 700 /run/slow; LIVEUPDATE_CHECKPOINTS=before:save-state=/run/slow \
+           exec ${agent} upgrade --vm ${vm} --kernel "$1" --max-pause 1 --output ndjson`,
+        "sh",
+        yield* host.otherKernel
       )
-      assert.include(said.stdout, "\nsecond 5\n")
-      assert.include(said.stderr, "Another process is at a live update of this host")
-      assert.strictEqual(said.code, 143, said.stderr)
+      assert.strictEqual(said.code, 6, said.stderr)
+      assert.include(said.stderr, "stopped at save-state: the guests would have stood still for longer than they may")
+      assert.include(stepsOf(said.stdout), "pause undone")
       yield* countsOn
     })
   )
@@ -390,12 +419,30 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
         const third = yield* host.startVm(secondSpec("db-3"))
         assert.strictEqual(third.code, 0, third.stderr)
         yield* host.waitForTick("db-3", 2)
+        const names = ["pre-pause", "post-save", "pre-jump", "post-boot", "pre-resume", "post-finish"]
+        yield* host.output("mkdir", "-p", ...names.map((name) => `/etc/liveupdate/hooks/${name}`))
+        for (const name of names)
+          yield* host.write(
+            `/etc/liveupdate/hooks/${name}/log`,
+            '#!/bin/sh\necho "$(uname -r) $LIVEUPDATE_HOOK $LIVEUPDATE_ACTION $LIVEUPDATE_VM" >>/var/lib/hooks.log\n'
+          )
+        yield* host.output("sh", "-c", "chmod 755 /etc/liveupdate/hooks/*/log")
         const said = yield* host.agent(
           "upgrade",
           ...["--vm", vm, "--vm", "db-2", "--stop-others"],
           ...["--kernel", yield* host.otherKernel]
         )
         assert.strictEqual(said.code, 0, said.stderr)
+        const after = yield* host.release
+        assert.sameMembers(
+          (yield* host.output("cat", "/var/lib/hooks.log")).split("\n").map((line) => line.trim()),
+          [
+            ...[vm, "db-2"].flatMap((id) => [`${before} pre-pause do ${id}`, `${before} post-save do ${id}`]),
+            `${before} pre-jump do`,
+            `${after} post-boot do`,
+            ...[vm, "db-2"].flatMap((id) => [`${after} pre-resume do ${id}`, `${after} post-finish do ${id}`])
+          ]
+        )
         const { complaints: words, ticks } = yield* host.console("db-3")
         assert.deepStrictEqual(words, [])
         assert.isAbove(ticks.length, 2)

@@ -55,15 +55,19 @@ const countsOn = (id: string) =>
     for (const told of Object.values(seen.records)) assert.deepStrictEqual(GuestConsole.gaps(told), [])
   })
 
-const runs = (id: string) =>
-  Effect.map(output(`${agent} vm list --output ndjson`), (text) =>
-    text.split("\n").some((line) => line !== "" && JSON.parse(line).id === id && JSON.parse(line).state === "running")
-  )
+const running = Effect.map(output(`${agent} vm list --output ndjson`), (text) =>
+  text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line))
+    .flatMap(({ id, state }) => (state === "running" ? [String(id)] : []))
+)
 
 /** What is wrong with an earlier cell's end is not this one's. */
 const ready = Effect.gen(function* () {
   yield* output(forget)
-  for (const id of [victim, bystander]) if (!(yield* runs(id))) yield* boot(id)
+  const there = yield* running
+  for (const id of [victim, bystander]) if (!there.includes(id)) yield* boot(id)
 })
 
 const eventsOfLastRun = Effect.map(
