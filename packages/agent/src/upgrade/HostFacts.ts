@@ -73,14 +73,19 @@ export const firstProcessAt: Effect.Effect<number | undefined> = Effect.sync(() 
  */
 export type ProcessCost = {
   readonly peakResidentKiB: number
+  /** Descriptors that are open now. */
+  readonly openFiles: number
   /** Bytes that the process and the children it has waited for read and wrote through system calls. */
   readonly bytesRead: number
   readonly bytesWritten: number
 }
 
+/** The one that reads the directory is no part of the answer. */
+const openFiles = (): number => Fs.readdirSync("/proc/self/fd").length - 1
+
 /**
  * What this process cost: its peak resident memory in KiB, and the bytes that went through it, since `since` if that is
- * given. Guest RAM is in none of them: it is never read, copied or written by the agent.
+ * given; and how many files it has open. Guest RAM is in none of them: it is never read, copied or written by the agent.
  *
  * @since 0.1.0
  * @category accessors
@@ -91,6 +96,7 @@ export const processCost = (since?: ProcessCost): Effect.Effect<ProcessCost> =>
       Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(read(path) ?? "")?.[1] ?? 0)
     return {
       peakResidentKiB: field("/proc/self/status", "VmHWM"),
+      openFiles: openFiles(),
       bytesRead: field("/proc/self/io", "rchar") - (since?.bytesRead ?? 0),
       bytesWritten: field("/proc/self/io", "wchar") - (since?.bytesWritten ?? 0)
     }

@@ -20,6 +20,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 import * as Hosts from "../../src/cli/Hosts.ts"
+import * as Event from "../../src/upgrade/Event.ts"
 import * as GuestConsole from "./GuestConsole.ts"
 import * as ProgramBundle from "./ProgramBundle.ts"
 
@@ -75,7 +76,7 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
   }
 >() {}
 
-type Options = Pick<QemuHost.StartOptions, "passthrough">
+type Options = Pick<QemuHost.StartOptions, "passthrough" | "older">
 
 const builtAgent = fileURLToPath(new URL("../../dist/bin.js", import.meta.url))
 
@@ -91,6 +92,15 @@ const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said>
 /** The agent on this machine, as a process of its own. */
 export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
   runHere(process.execPath, [builtAgent, ...args])
+
+/** What a live update that came to its end said with `--output ndjson`. */
+export const eventsOf = ({ code, stdout, stderr }: Said): ReadonlyArray<Event.Event> => {
+  assert.strictEqual(code, 0, `${stderr}\n${stdout}`)
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => Event.parse(line) ?? assert.fail(`not an event: ${line}`))
+}
 
 /** What a VM's spec says of the demo's guest, on KVM. */
 export const demoGuest = {

@@ -4,9 +4,10 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Event from "../../src/upgrade/Event.ts"
+import type * as Event from "../../src/upgrade/Event.ts"
 import * as TimeLine from "../../src/upgrade/TimeLine.ts"
 import * as GuestConsole from "./GuestConsole.ts"
+import * as GuestDisk from "./GuestDisk.ts"
 import * as TestHost from "./TestHost.ts"
 
 const MIB = 1 << 20
@@ -40,11 +41,7 @@ const jump = Effect.gen(function* () {
   const [release, bootId, console] = yield* Effect.all([host.release, host.bootId, host.console(vm)])
   const kernel = yield* host.otherKernel
   const said = yield* host.agent("upgrade", "--vm", vm, "--kernel", kernel, "--output", "ndjson")
-  assert.strictEqual(said.code, 0, `${said.stderr}\n${said.stdout}`)
-  const events = said.stdout
-    .trim()
-    .split("\n")
-    .map((line) => Event.parse(line) ?? assert.fail(`not an event: ${line}`))
+  const events = TestHost.eventsOf(said)
   // The second verdict on a whole pass is on one that began on this kernel.
   const passes = (seen: GuestConsole.GuestConsole) => seen.verdicts.filter((verdict) => verdict.whole).length
   const resumed = passes(yield* host.console(vm))
@@ -85,12 +82,7 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
     it.effect("start: a guest with two disks and a pattern in its memory counts on KVM", () =>
       Effect.gen(function* () {
         const host = yield* TestHost.TestHost
-        for (const image of Object.values(disks))
-          yield* host.output(
-            "sh",
-            "-ec",
-            `mkdir -p $(dirname ${image}); truncate -s 32M ${image}; mkfs.ext4 -q ${image}`
-          )
+        yield* Effect.forEach(Object.values(disks), GuestDisk.make)
         const started = yield* host.startVm(spec)
         assert.strictEqual(started.code, 0, started.stderr)
         const seen = yield* host.waitForTick(vm, 10)
@@ -260,21 +252,7 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
         // The guest had no time to unmount: what it told of was on the disk by then, or is lost.
         assert.deepInclude(JSON.parse(said.stdout), { id: vm, how: "killed" })
         const { records } = yield* host.console(vm)
-        for (const [disk, image] of Object.entries(disks)) {
-          const told = records[disk] ?? []
-          assert.isAbove(told.length, 0)
-          assert.deepStrictEqual(GuestConsole.gaps(told), [])
-          // Plays the journal back and repairs nothing, as a mount would.
-          const replay = yield* host.inside("fsck.ext4", "-y", "-E", "journal_only", image)
-          assert.include([0, 1], replay.code, `${disk}: ${replay.stdout}${replay.stderr}`)
-          const fsck = yield* host.inside("fsck.ext4", "-fn", image)
-          assert.strictEqual(fsck.code, 0, `${disk}: ${fsck.stdout}${fsck.stderr}`)
-          const file = yield* host.output("debugfs", "-R", "cat /records", image)
-          const written = file.split("\n").map((line) => Number(/^seq (\d+) tick \d+$/.exec(line)?.[1] ?? Number.NaN))
-          assert.strictEqual(written[0], 1)
-          assert.deepStrictEqual(GuestConsole.gaps(written), [])
-          assert.isAtLeast(written.at(-1) ?? 0, told.at(-1) ?? Number.NaN)
-        }
+        for (const [disk, image] of Object.entries(disks)) yield* GuestDisk.assertWhole(image, records[disk] ?? [])
       })
     )
   }
