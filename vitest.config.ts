@@ -1,7 +1,26 @@
 import { defineConfig } from "vitest/config"
 
+const onQemuHosts = ["e2e", "soak", "faults"]
+
 const unit = (name: string) => ({
-  test: { name, root: `packages/${name}`, include: ["test/**/*.test.ts"], exclude: ["test/e2e/**", "test/faults/**"] }
+  test: {
+    name,
+    root: `packages/${name}`,
+    include: ["test/**/*.test.ts"],
+    exclude: onQemuHosts.map((folder) => `test/${folder}/**`)
+  }
+})
+
+const hosted = (name: string) => ({
+  test: {
+    name,
+    root: "packages",
+    include: [`*/test/${name}/**/*.test.ts`],
+    // One QEMU host at a time: two of them on two cores would only slow each other down.
+    fileParallelism: false,
+    testTimeout: 600_000,
+    hookTimeout: 1_200_000
+  }
 })
 
 export default defineConfig({
@@ -13,27 +32,7 @@ export default defineConfig({
       unit("examples"),
       unit("conformance"),
       unit("bench"),
-      {
-        test: {
-          name: "e2e",
-          root: "packages",
-          include: ["*/test/e2e/**/*.test.ts"],
-          // One QEMU host at a time: two of them on two cores would only slow each other down.
-          fileParallelism: false,
-          testTimeout: 600_000,
-          hookTimeout: 1_200_000
-        }
-      },
-      {
-        test: {
-          name: "faults",
-          root: "packages/agent",
-          include: ["test/faults/**/*.test.ts"],
-          fileParallelism: false,
-          testTimeout: 600_000,
-          hookTimeout: 1_200_000
-        }
-      }
+      ...onQemuHosts.map(hosted)
     ]
   }
 })
