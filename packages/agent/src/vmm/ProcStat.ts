@@ -81,8 +81,20 @@ export const threadActivity = (pid: number, thread: number): number => {
   }
 }
 
+/** A zombie doesn't run: its files are closed already. */
+const runs = (stat: ProcStat | undefined): stat is ProcStat =>
+  stat !== undefined && stat.state !== "Z" && stat.state !== "X"
+
 /**
- * Whether the process that had this pid and start time still runs. A zombie does not: its files are closed already.
+ * Whether a process of this pid runs, whichever it is. A zombie does not.
+ *
+ * @since 0.1.0
+ * @category observing
+ */
+export const isAlive = (pid: number): boolean => runs(readSync(pid))
+
+/**
+ * Whether the process that had this pid and start time still runs. A zombie does not.
  *
  * @since 0.1.0
  * @category observing
@@ -90,5 +102,5 @@ export const threadActivity = (pid: number, thread: number): number => {
 export const isRunning = (process: { readonly pid: number; readonly pidStartTime: string }): Effect.Effect<boolean> =>
   Effect.sync(() => {
     const stat = readSync(process.pid)
-    return stat !== undefined && stat.state !== "Z" && stat.state !== "X" && identity(stat) === process.pidStartTime
+    return runs(stat) && identity(stat) === process.pidStartTime
   })

@@ -7,6 +7,8 @@
 import * as fs from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as ProcStat from "./ProcStat.ts"
 import type { VmPaths } from "./Vm.ts"
 
 /**
@@ -39,24 +41,38 @@ export const note = (paths: VmPaths, started: StartedVmm): Effect.Effect<void> =
     })
   )
 
+/** The first process notes a VMM that it has forked: until that has become the VMM, it goes by the name of the keeper, or by none. */
+const KEEPER = "liveupdate-keeper\0"
+
+/** 60 seconds: what is executed has to be read from a disk, on a host that has much to do at that moment. */
+const whileItStarts = Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(12_000))
+
 /**
  * The one that was noted, if it still lives and was started with exactly this command: what was meant for another configuration, or got the
- * same pid later, is none.
+ * same pid later, is none. Waits for one that is about to become it: a second VMM for the guest would leave that one behind.
  *
  * @since 0.1.0
  * @category operations
  */
-export const find = (paths: VmPaths, command: ReadonlyArray<string>): Effect.Effect<StartedVmm | undefined> =>
-  Effect.sync(() => {
+export const find = (paths: VmPaths, command: ReadonlyArray<string>): Effect.Effect<StartedVmm | undefined> => {
+  const wanted = command.map((argument) => `${argument}\0`).join("")
+  const look = Effect.sync(() => {
     try {
       const [pid, at] = fs.readFileSync(fileOf(paths), "latin1").split(" ").map(Number)
       if (pid === undefined || !Number.isSafeInteger(pid) || at === undefined || Number.isNaN(at)) return undefined
       const running = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")
-      return running === command.map((argument) => `${argument}\0`).join("") ? { pid, at } : undefined
+      if (running === wanted) return { pid, at }
+      return (running === "" || running.startsWith(KEEPER)) && ProcStat.isAlive(pid) ? "starts" : undefined
     } catch {
       return undefined
     }
   })
+  return look.pipe(
+    Effect.filterOrFail((found) => found !== "starts"),
+    Effect.retry(whileItStarts),
+    Effect.orElseSucceed(() => undefined)
+  )
+}
 
 /**
  * Notes, before the VMM is told to, that the guest runs: from then on its memory is ahead of the state that was saved, and no other VMM
