@@ -7,6 +7,7 @@ const count = `
 cd /proc
 echo processes $(grep -l . [0-9]*/cmdline 2>/dev/null | wc -l)
 echo handles $(find [0-9]*/fd -lname '*liveupdate*' -o -lname '*luo*' 2>/dev/null | wc -l)
+echo vmms $(pgrep -c qemu-system)
 echo vmmFiles $(for vmm in $(pgrep qemu-system); do ls $vmm/fd; done | wc -l)
 echo vmmMiB $(for vmm in $(pgrep qemu-system); do grep ^RssAnon: $vmm/status; done | awk '{ sum += $2 } END { print sum / 1024 }')
 echo runFiles $(find /run/liveupdate | wc -l)
@@ -22,6 +23,7 @@ export interface Footprint {
   readonly processes: number
   /** Descriptors of any process on the device, on sessions, and on memory and sockets of ours. */
   readonly handles: number
+  readonly vmms: number
   readonly vmmFiles: number
   /** Memory of the VMMs' own, all of them together, without guest RAM. */
   readonly vmmMiB: number
@@ -42,6 +44,7 @@ export const look = Effect.gen(function* () {
   return {
     processes: of("processes"),
     handles: of("handles"),
+    vmms: of("vmms"),
     vmmFiles: of("vmmFiles"),
     vmmMiB: of("vmmMiB"),
     runFiles: of("runFiles"),

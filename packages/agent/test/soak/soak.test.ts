@@ -41,6 +41,7 @@ const columns: ReadonlyArray<Column> = [
   { title: "fds after", value: ({ after }) => after.openFiles, rise: 0 },
   { title: "processes", value: ({ processes }) => processes, rise: 0 },
   { title: "handles", value: ({ handles }) => handles, rise: 0 },
+  { title: "VMMs", value: ({ vmms }) => vmms, rise: 0 },
   { title: "VMM fds", value: ({ vmmFiles }) => vmmFiles, rise: 0 },
   { title: "VMM MiB", value: ({ vmmMiB }) => vmmMiB, rise: 5 },
   { title: "/run", value: ({ runFiles }) => runFiles, rise: 0 },
@@ -101,6 +102,15 @@ layer(TestHost.layer("soak"), { excludeTestServices: true, timeout: "2 hours" })
           if (index > 0) assert.strictEqual(from, rounds[index - 1]?.to)
         }
       })
+    )
+
+    it.effect("each guest had one VMM, every time", () =>
+      Effect.sync(() =>
+        assert.deepStrictEqual(
+          rounds.map(({ vmms }) => vmms),
+          rounds.map(() => guests.length)
+        )
+      )
     )
 
     it.effect("no guest has lost a tick, or a byte of its memory", () =>
