@@ -9,7 +9,8 @@
  * of the sessions: from the moment one is retrieved, somebody holds it who lives until it is finished.
  *
  * What Node finds of a VMM: its pid and when it was started (milliseconds of CLOCK_MONOTONIC) in the file "started" of the VM's
- * runtime directory. A VMM that could not be started is started by Node.
+ * runtime directory. It is told right after the fork, and Node waits until the program is the VMM's (packages/agent/src/vmm/StartedVmm.ts).
+ * A VMM that could not be started is started by Node.
  *
  * START is a list of strings, each with its NUL (packages/agent/src/upgrade/StartInstructions.ts). A count comes before what it counts:
  *

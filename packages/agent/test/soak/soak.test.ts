@@ -84,6 +84,11 @@ layer(TestHost.layer("soak"), { excludeTestServices: true, timeout: "2 hours" })
               `${rounds.length}`,
               columns.map(({ value }) => value(round))
             )
+            // Gone with the next jump.
+            if (round.vmms !== guests.length)
+              process.stderr.write(
+                yield* host.output("sh", "-c", "ps -C qemu-system-x86_64 -o pid,args; cat /run/liveupdate/early.log")
+              )
           }
         }),
       7_200_000
