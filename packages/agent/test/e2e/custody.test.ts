@@ -4,8 +4,6 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as GuestConsole from "./GuestConsole.ts"
-import * as LostDisk from "./LostDisk.ts"
 import * as TestHost from "./TestHost.ts"
 
 const seed = process.env["LIVEUPDATE_SEED"] ?? String(Math.floor(Math.random() * 1_000_000))
@@ -175,49 +173,6 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
       yield* host.output("chmod", "0700", "/run/liveupdate", "/run/liveupdate/keeper")
 
       yield* program("release", "somebody")
-      yield* host.keeperGone
-      assert.strictEqual(yield* keepers, "0")
-    })
-  )
-
-  const vm = "web-1"
-  const disk = "/var/lib/e2e/custody.img"
-
-  it.effect("a VM that can't be brought back is with the second half's keeper, and `agent resume` brings it back", () =>
-    Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      yield* host.output("sh", "-ec", `mkdir -p /var/lib/e2e; truncate -s 32M ${disk}; mkfs.ext4 -q ${disk}`)
-      const started = yield* host.startVm({
-        id: vm,
-        memory: "128M",
-        ...TestHost.demoGuest,
-        cmdline: "console=ttyS0 quiet pattern=16M",
-        disks: [{ path: disk, format: "raw" }]
-      })
-      assert.strictEqual(started.code, 0, started.stderr)
-      yield* host.waitForTick(vm, 2)
-      const bootId = yield* host.bootId
-      yield* LostDisk.jumpWithout(disk, "--vm", vm)
-      assert.notStrictEqual(yield* host.bootId, bootId)
-      yield* LostDisk.needsOperator
-
-      const status = (yield* host.agent("status")).stdout
-      assert.include(status, `${vm} failed at start-vmm`)
-      const keeper = /session liveupdate-vm\S*web-1 \(keeper, pid (\d+)\)/.exec(status)?.[1] ?? assert.fail(status)
-      // The same by looking at who has it open, without asking the keeper.
-      const examined = (yield* host.agent("doctor")).stdout
-      assert.match(examined, new RegExp(`^warn +sessions .*liveupdate-vm\\S*web-1 in \\S+ \\(pid ${keeper}\\)`, "m"))
-      assert.match(examined, /^warn +last-run .* left a VM to the operator$/m)
-      assert.match(examined, /^ +→ Don't reboot\. .*agent resume$/m)
-      // It was there before any agent: the first process has retrieved the session.
-      assert.strictEqual(yield* host.output("readlink", `/proc/${keeper}/exe`), "/usr/lib/liveupdate/init")
-
-      yield* host.output("mv", `${disk}.away`, disk)
-      const resumed = yield* host.inside("/usr/local/bin/agent", "resume")
-      assert.strictEqual(resumed.code, 0, resumed.stderr)
-      const seen = yield* host.waitForTick(vm)
-      GuestConsole.assertUnharmed(seen)
-      assert.notInclude((yield* host.agent("status")).stdout, "Held until it is finished")
       yield* host.keeperGone
       assert.strictEqual(yield* keepers, "0")
     })

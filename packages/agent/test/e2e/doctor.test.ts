@@ -173,41 +173,43 @@ layer(TestHost.layer("doctor"), { excludeTestServices: true, timeout: "20 minute
     })
   )
 
-  it.effect("an agent was killed before its jump: check last-run, until `agent resume` has cleaned up", () =>
-    Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      const started = yield* host.startVm({
-        id: vm,
-        memory: "128M",
-        ...TestHost.demoGuest,
-        cmdline: "console=ttyS0 quiet pattern=16M"
-      })
-      assert.strictEqual(started.code, 0, started.stderr)
-      yield* host.waitForTick(vm, 2)
-      const script = `
+  it.effect(
+    "an agent and its watchdog were killed before the jump: check last-run, until `agent resume` has cleaned up",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const started = yield* host.startVm({
+          id: vm,
+          memory: "128M",
+          ...TestHost.demoGuest,
+          cmdline: "console=ttyS0 quiet pattern=16M"
+        })
+        assert.strictEqual(started.code, 0, started.stderr)
+        yield* host.waitForTick(vm, 2)
+        const script = `
         events=$(mktemp -u); mkfifo "$events"
         ${agent} upgrade --vm ${vm} --kernel "$1" --output ndjson >"$events" & pid=$!
         while read -r line; do
-          case $line in *'"step":"pause"'*'"status":"done"'*) kill -KILL $pid;; esac
+          case $line in *'"step":"pause"'*'"status":"done"'*) pkill -KILL -f '[r]esume.cjs --watch'; kill -KILL $pid;; esac
         done <"$events"
         rm "$events"; wait $pid`
-      const killed = yield* host.inside("sh", "-c", script, "sh", yield* host.otherKernel)
-      assert.strictEqual(killed.code, 137, killed.stderr)
+        const killed = yield* host.inside("sh", "-c", script, "sh", yield* host.otherKernel)
+        assert.strictEqual(killed.code, 137, killed.stderr)
 
-      const { code, failed, finding } = yield* doctor
-      assert.strictEqual(code, 5)
-      assert.deepStrictEqual(failed, ["last-run"])
-      assert.include(finding("last-run").next, "agent resume")
-      // Its image is there still: only whoever loads another one, or a reboot, takes it away.
-      assert.strictEqual(finding("kexec-loaded").verdict, "warn")
-      assert.strictEqual(finding("sessions").verdict, "ok")
+        const { code, failed, finding } = yield* doctor
+        assert.strictEqual(code, 5)
+        assert.deepStrictEqual(failed, ["last-run"])
+        assert.include(finding("last-run").next, "agent resume")
+        // Its image is there still: only whoever loads another one, or a reboot, takes it away.
+        assert.strictEqual(finding("kexec-loaded").verdict, "warn")
+        assert.strictEqual(finding("sessions").verdict, "ok")
 
-      const resumed = yield* host.inside(agent, "resume", "--output", "ndjson")
-      assert.strictEqual(resumed.code, 0, resumed.stderr)
-      const after = yield* doctor
-      assert.strictEqual(after.code, 0)
-      assert.match(after.finding("last-run").detail, /: rolled-back$/)
-    })
+        const resumed = yield* host.inside(agent, "resume", "--output", "ndjson")
+        assert.strictEqual(resumed.code, 0, resumed.stderr)
+        const after = yield* doctor
+        assert.strictEqual(after.code, 0)
+        assert.match(after.finding("last-run").detail, /: rolled-back$/)
+      })
   )
 
   it.effect("after a live update every check says ok again", () =>

@@ -83,6 +83,22 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
     })
   )
 
+  it.effect("its session is with the first process, who keeps it; `agent doctor` finds it there", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const status = (yield* host.agent("status")).stdout
+      assert.include(status, `${lost} failed at restore`)
+      const keeper = /session liveupdate-vm-c \(keeper, pid (\d+)\)/.exec(status)?.[1] ?? assert.fail(status)
+      // The same by looking at who has it open, without asking the keeper.
+      const examined = (yield* host.agent("doctor")).stdout
+      assert.match(examined, new RegExp(`^warn +sessions .*liveupdate-vm-c in \\S+ \\(pid ${keeper}\\)`, "m"))
+      assert.match(examined, /^warn +last-run .* left a VM to the operator$/m)
+      assert.match(examined, /^ +→ Don't reboot\. .*agent resume$/m)
+      // It was there before any agent: the first process has retrieved the session.
+      assert.strictEqual(yield* host.output("readlink", `/proc/${keeper}/exe`), "/usr/lib/liveupdate/init")
+    })
+  )
+
   it.effect("one that is asked for alone comes back alone; bad requests are refused, and change nothing", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
