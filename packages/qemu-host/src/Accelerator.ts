@@ -85,13 +85,14 @@ const readCpuInfo = (): string => {
 
 /**
  * Kernel arguments to go with them. Emulated processors share one time stamp counter, so it needs no watching: on a busy machine
- * the kernel's watchdog would find it wanting, and guests would lose their clock's source.
+ * the kernel's watchdog would find it wanting, and guests would lose their clock's source. And the emulator translates code anew for
+ * each address that it finds it at: eight VMMs at addresses of their own would cost it eight translations, which no hardware knows of.
  *
  * @since 0.1.0
  * @category arguments
  */
 export const kernelArguments = (kind: Kind): ReadonlyArray<string> =>
-  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good", "tsc=reliable", ...tscArguments(readCpuInfo())]
+  kind === "kvm" ? [] : ["clearcpuid=erms,fsrm,rep_good", "tsc=reliable", "norandmaps", ...tscArguments(readCpuInfo())]
 
 const Remembered = Schema.parseJson(Schema.Struct({ bootId: Schema.String, qemu: Schema.String, kind: Kind }))
 
