@@ -15,7 +15,7 @@ import { verify } from "../Verify.ts"
  * @since 0.1.0
  * @category phases
  */
-export const phase = Phase.vm("verify", "after", Duration.minutes(2))
+export const phase = Phase.vm("verify", "after", Duration.minutes(2), { barrier: true })
 
 /**
  * @since 0.1.0
