@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 		struct carried c = { own(argv[2]), own(argv[3]), own(argv[4]) };
 		return resume(&c);
 	}
-	if (argc == 2 && strcmp(argv[0], KEEPER) == 0) return keeper_serve(argv[1], high(LISTENER_FD), 0, NULL);
+	if (argc == 2 && strcmp(argv[0], KEEPER) == 0) return keeper_serve(argv[1], high(LISTENER_FD), 0, NULL, NULL);
 	if (getpid() == 1) before_systemd();
 	execv("/usr/lib/systemd/systemd", argv);
 	note("cannot start /usr/lib/systemd/systemd");

@@ -352,7 +352,7 @@ static pid_t reap(int fd, pid_t child, child_ended *ended)
 	return child;
 }
 
-int keeper_serve(const char *directory, int listener, pid_t child, child_ended *ended)
+int keeper_serve(const char *directory, int listener, pid_t child, child_ended *ended, work_left *work)
 {
 	static struct pollfd polled[MAX_CONNECTIONS + 2];
 	char socket_path[256];
@@ -380,7 +380,7 @@ int keeper_serve(const char *directory, int listener, pid_t child, child_ended *
 		}
 		polled[count] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
 		polled[count + 1] = (struct pollfd){ .fd = listener, .events = POLLIN };
-		int wait = until == INT64_MAX ? -1 : until <= now ? 0 : (int)(until - now);
+		int wait = work ? 0 : until == INT64_MAX ? -1 : until <= now ? 0 : (int)(until - now);
 		/* Others wait in the backlog, their messages and descriptors with them. */
 		if (poll(polled, count + (count < MAX_CONNECTIONS ? 2 : 1), wait) < 0 && errno != EINTR) usleep(100000);
 		now = now_ms();
@@ -392,7 +392,8 @@ int keeper_serve(const char *directory, int listener, pid_t child, child_ended *
 			/* No descriptor left to accept with, perhaps. */
 			if (connection_count == before) usleep(20000);
 		}
-		if (held_count || connection_count || child || now < idle_since + LINGER_MS) continue;
+		if (work && !work()) work = NULL;
+		if (work || held_count || connection_count || child || now < idle_since + LINGER_MS) continue;
 		if (leave(directory, listener, &ours)) return 0;
 		idle_since = now;
 	}

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -35,6 +36,7 @@ enum {
 	MAX_START_BYTES = 1 << 20,
 	SNAPSHOT_REFUSED = 14,                   /* Node's exit code when it can't use a start-up snapshot */
 	NOT_STARTED = 127,
+	FIRST = -10,                             /* a niceness */
 };
 
 static char text[MAX_START_BYTES];
@@ -83,9 +85,10 @@ int retrieve_carried(struct carried *c)
 	return c->program < 0 || c->snapshot < 0 || c->start < 0 ? -1 : 0;
 }
 
-/* Children are started as if by a shell: none of our signals' settings is for them. */
-static void forget_signals(void)
+/* Children are started as if by a shell: neither our signals' settings nor our priority are for them. */
+static void forget_settings(void)
 {
+	setpriority(PRIO_PROCESS, 0, 0);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -109,7 +112,7 @@ static pid_t start_hook(void)
 {
 	pid_t pid = fork();
 	if (pid) return pid;
-	forget_signals();
+	forget_settings();
 	execl(HOOK, HOOK, (char *)NULL);
 	dprintf(2, HOOK ": %s\n", strerror(errno));
 	_exit(NOT_STARTED);
@@ -119,7 +122,7 @@ static pid_t start_program(const struct carried *c, char **arguments)
 {
 	pid_t pid = fork();
 	if (pid) return pid;
-	forget_signals();
+	forget_settings();
 	become(c->snapshot, SNAPSHOT_FD);
 	/* Not by path: there is none. The descriptor itself is closed on exec. */
 	fexecve(c->program, arguments, environ);
@@ -184,7 +187,7 @@ static void start_vmm(const struct vm *vm, int session)
 	int log = monitor < 0 ? -1 : high(open(vm->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
 	pid_t pid = log < 0 ? -1 : fork();
 	if (pid == 0) {
-		forget_signals();
+		forget_settings();
 		setsid();
 		/* A VMM would create it for everybody to read. */
 		close(open(vm->console, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -204,26 +207,43 @@ static void start_vmm(const struct vm *vm, int session)
 	if (log >= 0) close(log);
 }
 
-/* Everything that START lists after the files; what fails here is left to Node, who says what is wrong. */
-static void take_up(void)
+static int device = -1;
+static size_t vms_left;
+
+/* What START lists after the files, up to the VMs; what fails here is left to Node, who says what is wrong. */
+static int hold_sessions(void)
 {
 	char **sessions = next_list(), *count = next();
-	int device = open("/dev/liveupdate", O_RDWR | O_CLOEXEC);
-	if (device < 0) return;
+	device = open("/dev/liveupdate", O_RDWR | O_CLOEXEC);
+	if (device < 0) return 0;
 	for (; sessions && *sessions; sessions++) {
 		int fd = retrieve_session(device, *sessions);
 		if (fd >= 0 && keeper_hold(*sessions, fd)) note("cannot hold a session");
 	}
-	for (size_t n = count ? strtoul(count, NULL, 10) : 0; n > 0; n--) {
-		struct vm vm;
-		if (read_vm(&vm)) break;
+	vms_left = count ? strtoul(count, NULL, 10) : 0;
+	return vms_left > 0;
+}
+
+/*
+ * The next VM. Between two of them Node is answered: it would wait for the last of many otherwise. One that it asks for before its turn it
+ * retrieves, and starts, itself; here it is not there any more then.
+ */
+static int take_up_next(void)
+{
+	struct vm vm;
+	if (vms_left > 0 && read_vm(&vm) == 0) {
+		vms_left--;
 		int session = retrieve_session(device, vm.session);
-		if (session < 0) continue;
 		/* Who can't hold it can't give it back either: it stays open here. */
-		if (keeper_hold(vm.session, session)) note("cannot hold a session");
-		start_vmm(&vm, session);
+		if (session >= 0 && keeper_hold(vm.session, session)) note("cannot hold a session");
+		if (session >= 0) start_vmm(&vm, session);
+	} else {
+		vms_left = 0;
 	}
+	if (vms_left > 0) return 1;
 	close(device);
+	setpriority(PRIO_PROCESS, 0, 0);
+	return 0;
 }
 
 static pid_t ended(pid_t pid, int status)
@@ -249,9 +269,11 @@ int resume(struct carried *c)
 	close(READY_FD);
 	if (files) read_ahead(files);
 	/* Without a keeper nobody may retrieve a session: Node does, and starts one. */
-	if (listener >= 0 && arguments) take_up();
+	int work = listener >= 0 && arguments && hold_sessions();
+	/* Whoever it has started would take the processors from those that it has still to start. */
+	if (work) setpriority(PRIO_PROCESS, 0, FIRST);
 	close(c->program);
 	close(c->snapshot);
 	close(c->start);
-	return listener < 0 ? 0 : keeper_serve(KEEPER_DIRECTORY, listener, child > 0 ? child : 0, ended);
+	return listener < 0 ? 0 : keeper_serve(KEEPER_DIRECTORY, listener, child > 0 ? child : 0, ended, work ? take_up_next : NULL);
 }

@@ -128,7 +128,7 @@ const vmm = Layer.succeed(Vmm, {
   incomingCommand: ourCommand,
   adopt: launched,
   connect: () => Effect.succeed(connection),
-  isRunning: () => Effect.succeed(false)
+  isRunning: () => Effect.succeed(true)
 })
 
 const noteStarted = Effect.flatMap(

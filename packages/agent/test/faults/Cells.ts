@@ -7,7 +7,7 @@ import * as Event from "../../src/upgrade/Event.ts"
 import * as GuestConsole from "../e2e/GuestConsole.ts"
 import * as ProgramBundle from "../e2e/ProgramBundle.ts"
 import * as TestHost from "../e2e/TestHost.ts"
-import { bystander, directory, disk, forget, make, script, victim } from "./Faults.ts"
+import { bystander, directory, disk, doneFile, forget, make, script, victim } from "./Faults.ts"
 import * as Matrix from "./Matrix.ts"
 
 const agent = "/usr/local/bin/agent"
@@ -93,7 +93,7 @@ const upgrade = (cell: Matrix.Runnable) =>
     const target = cell.fault === "image-replaced" ? "/boot/vmlinuz-target" : "$kernel"
     const command = `
       chmod 700 ${script}; kernel=$1; ${made.prepare}
-      LIVEUPDATE_CHECKPOINTS=${made.checkpoint}=${script} exec ${agent} upgrade --all --kernel ${target} ${made.options.join(" ")}`
+      LIVEUPDATE_CHECKPOINTS=${made.checkpoint}=${script} exec ${agent} upgrade --vm ${victim} --vm ${bystander} --kernel ${target} ${made.options.join(" ")}`
     const kernel = yield* otherKernel
     const said = yield* Effect.exit(Effect.sandbox(inside("sh", "-c", command, "sh", kernel)))
     return said._tag === "Success" ? said.value : ("gone" as const)
@@ -224,6 +224,13 @@ export const run = (cell: Matrix.Runnable) =>
   Effect.gen(function* () {
     yield* ready
     const said = yield* upgrade(cell)
+    // A script that ends the agent or the host doesn't come to its own end, nor does one that is ended for being late.
+    const endsWithAgent =
+      cell.fault === "agent-killed" ||
+      cell.fault === "deadline" ||
+      (cell.fault === "journal-corrupt" && said !== "gone")
+    if (cell.fault !== "power-cut" && !endsWithAgent)
+      yield* output(`timeout 120 sh -c 'until [ -e ${doneFile} ]; do sleep 0.2; done'`)
     yield* checks[cell.end](said, cell, make(cell).remedy)
   })
 

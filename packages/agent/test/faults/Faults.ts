@@ -12,7 +12,10 @@ export const disk = "/var/lib/e2e/a.img"
 
 export const directory = "/var/lib/e2e"
 export const script = `${directory}/fault`
-const once = `${directory}/fault.done`
+const once = `${directory}/fault.begun`
+
+/** There when the script came to its end: the fault is made. */
+export const doneFile = `${directory}/fault.made`
 
 /** Beside the agent: ffi-rs's native part is there. */
 const holder = "/opt/liveupdate/holder.mjs"
@@ -33,11 +36,14 @@ export interface Made {
   readonly remedy: string
 }
 
-/** The victim's VMM: told by the agent, or started early by the first process, or on record. */
-const vmm = `$(
+/** The victim's VMM: the agent says which, or it is on record, or the first process has started it. */
+const vmmOf = (phase: PhaseName) => `$(
   if [ -n "$LIVEUPDATE_VMM_PID" ]; then echo "$LIVEUPDATE_VMM_PID"
-  elif [ -e /run/liveupdate/vms/${victim}/started ]; then cut -d' ' -f1 /run/liveupdate/vms/${victim}/started
-  else sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' /var/lib/liveupdate/vms/${victim}/vm.json; fi
+  else ${
+    isBefore(phase)
+      ? `sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' /var/lib/liveupdate/vms/${victim}/vm.json`
+      : `cut -d' ' -f1 /run/liveupdate/vms/${victim}/started`
+  }; fi
 )`
 
 /** The agent's system calls fail from outside, as the kernel itself would answer: `what` is strace's own way of saying which. */
@@ -60,18 +66,20 @@ const hold = (how: string) => `
 
 const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "agent-killed": () => ({ at: "kill -KILL $LIVEUPDATE_AGENT_PID; sleep 1" }),
-  "vmm-dies": () => ({ at: `pid=${vmm}; kill -KILL $pid; while [ -e /proc/$pid/exe ]; do sleep 0.02; done` }),
+  "vmm-dies": (phase) => ({
+    at: `pid=${vmmOf(phase)}; kill -KILL $pid; while [ -e /proc/$pid/exe ]; do sleep 0.02; done`
+  }),
   "qmp-hangs": (phase) => {
     const forGood = isBefore(phase) && !["preserve-state", "jump"].includes(phase)
     return {
-      at: `pid=${vmm}; echo $pid >${directory}/stopped; kill -STOP $pid; ${forGood ? "" : `setsid sh -c "sleep 6; kill -CONT $pid" </dev/null >/dev/null 2>&1 &`}`,
+      at: `pid=${vmmOf(phase)}; echo $pid >${directory}/stopped; kill -STOP $pid; ${forGood ? "" : `setsid sh -c "sleep 6; kill -CONT $pid" </dev/null >/dev/null 2>&1 &`}`,
       remedy: `[ -e ${directory}/stopped ] && kill -CONT $(cat ${directory}/stopped); rm -f ${directory}/stopped; true`
     }
   },
   deadline: (phase) => ({ at: "sleep 4", options: ["--deadline", `${phase}=3`] }),
   "disk-full": () => ({
     // What the kernel gives root beyond what others get is filled as well.
-    at: `fallocate -l $(df --output=avail -B1 / | tail -1) ${fill}; cat /dev/zero >${fill}2 2>/dev/null; true`,
+    at: `fallocate -l $(df --output=avail -B1 / | tail -1) ${fill} || true; cat /dev/zero >${fill}2 2>/dev/null || true`,
     remedy: `rm -f ${fill} ${fill}2`
   }),
   "journal-corrupt": (phase) => ({
@@ -85,7 +93,7 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "already-preserved": (phase) => ({
     at:
       phase === "preserve-running"
-        ? hold(`file ${vmm} liveupdate-ram-${victim}`)
+        ? hold(`file ${vmmOf(phase)} liveupdate-ram-${victim}`)
         : hold(`file $LIVEUPDATE_AGENT_PID liveupdate-state-${victim}`),
     remedy: "pkill -f [h]older.mjs; true"
   }),
@@ -117,8 +125,8 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "finish-refused": () => ({ at: inject("error=EBUSY:when=1+"), remedy: "pkill strace; true" }),
   "second-agent": (phase) => ({
     at: isBefore(phase)
-      ? `timeout 4 ${agent} upgrade --vm ${bystander} --kernel /boot/vmlinuz-$(uname -r) >${directory}/second.log 2>&1; true`
-      : `timeout 4 ${agent} resume >${directory}/second.log 2>&1; true`
+      ? `timeout 4 ${agent} upgrade --vm ${bystander} --kernel /boot/vmlinuz-$(uname -r) >${directory}/second.log 2>&1 || true`
+      : `timeout 4 ${agent} resume >${directory}/second.log 2>&1 || true`
   }),
   "power-cut": () => ({ at: "echo b >/proc/sysrq-trigger; sleep 60" })
 }
@@ -136,9 +144,11 @@ export const make = ({ phase, fault }: Runnable): Made => {
 [ -z "$LIVEUPDATE_VM" ] || [ "$LIVEUPDATE_VM" = ${victim} ] || exit 0
 : >${once}
 sync ${once}
+set -e
 ${made.at ?? "true"}
+: >${doneFile}
 `
   }
 }
 
-export const forget = `rm -f ${once} ${directory}/strace.log ${directory}/second.log`
+export const forget = `rm -f ${once} ${doneFile} ${directory}/strace.log ${directory}/second.log`

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as StartedVmm from "../../vmm/StartedVmm.ts"
 import { makeRecord } from "../../vmm/Vm.ts"
+import { Vmm } from "../../vmm/Vmm.ts"
 import { VmStore } from "../../vmm/VmStore.ts"
 import * as Hooks from "../Hooks.ts"
 import * as Phase from "../Phase.ts"
@@ -24,6 +25,7 @@ export const phase = Phase.vm("resume", "after", Duration.minutes(1))
  */
 export const run = (returning: Returning, vm: ReturningVm) =>
   Effect.gen(function* () {
+    const vmm = yield* Vmm
     const store = yield* VmStore
     const { log, hooks } = returning
     const { connection, paths, process, running } = started(vm)
@@ -34,7 +36,8 @@ export const run = (returning: Returning, vm: ReturningVm) =>
         log.hook("pre-resume", hooks, vm.id),
         Effect.onError(() => quit)
       )
-      yield* StartedVmm.noteResumed(paths)
+      // One that has ended by now has not run the guest, and another one can.
+      yield* Effect.whenEffect(StartedVmm.noteResumed(paths), vmm.isRunning(process))
       yield* connection.resume.pipe(
         log.step("resume", { vm: vm.id }),
         // It has said no. Without an answer the guest may be running: the next try finds this very VMM.
