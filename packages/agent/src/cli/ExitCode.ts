@@ -32,6 +32,7 @@ const byTag: Readonly<Record<string, number>> = {
   VmSpecInvalid: ExitCode.usage,
   UsageError: ExitCode.usage,
   PreconditionFailed: ExitCode.precondition,
+  WouldBeRefused: ExitCode.precondition,
   NotAKernel: ExitCode.precondition,
   VmAlreadyRunning: ExitCode.precondition,
   DeviceBusy: ExitCode.precondition,

@@ -14,6 +14,7 @@ import * as HostCommands from "./HostCommands.ts"
 import * as Layers from "./Layers.ts"
 import * as Log from "./Log.ts"
 import * as ParkCommands from "./ParkCommands.ts"
+import * as PlanCommand from "./PlanCommand.ts"
 import { Exited, run } from "./Runner.ts"
 import * as UpgradeCommand from "./UpgradeCommand.ts"
 import { UsageError } from "./UsageError.ts"
@@ -23,6 +24,7 @@ const root = Command.make("agent").pipe(
   Command.withDescription("Replaces a host's kernel under its running virtual machines."),
   Command.withSubcommands([
     ...UpgradeCommand.commands,
+    PlanCommand.command,
     ...ParkCommands.commands,
     DoctorCommand.command,
     VmCommands.command,

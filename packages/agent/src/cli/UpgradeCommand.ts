@@ -15,7 +15,6 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Event from "../upgrade/Event.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
-import * as HostFacts from "../upgrade/HostFacts.ts"
 import * as After from "../upgrade/phases/After.ts"
 import * as Before from "../upgrade/phases/Before.ts"
 import * as QuickStart from "../upgrade/QuickStart.ts"
@@ -23,6 +22,7 @@ import * as Resume from "../upgrade/Resume.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
+import * as Chosen from "./Chosen.ts"
 import * as Joined from "./Joined.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
@@ -71,34 +71,7 @@ const deadlinesOf = (
 const upgrade = Command.make(
   "upgrade",
   {
-    vms: Options.text("vm").pipe(
-      Options.repeated,
-      Options.withDescription("a VM to carry over; repeat it: VMs that are not named would die with the old kernel")
-    ),
-    all: Options.boolean("all").pipe(Options.withDescription("carry every VM that runs, but for those of --abandon")),
-    abandon: Options.text("abandon").pipe(
-      Options.repeated,
-      Options.withDescription("a running VM that may die with the old kernel, as if its plug were pulled; repeat it")
-    ),
-    stopOthers: Options.boolean("stop-others").pipe(
-      Options.withDescription(
-        "shut down the running VMs that are not carried; that is not undone if the live update is"
-      )
-    ),
-    kernel: Options.text("kernel").pipe(
-      Options.withDescription("the next kernel's image (on the host that is upgraded)")
-    ),
-    initrd: Options.text("initrd").pipe(
-      Options.optional,
-      Options.withDescription("an initramfs for it; it is unpacked during the blackout")
-    ),
-    commandLine: Options.text("cmdline").pipe(
-      Options.optional,
-      Options.withDescription("the next kernel's command line")
-    ),
-    reuse: Options.boolean("reuse-cmdline").pipe(
-      Options.withDescription("take the running kernel's command line (the default without --cmdline)")
-    ),
+    ...Chosen.options,
     onFailure: Options.choice("on-failure", ["abort", "leave-behind"] as const).pipe(
       Options.withDefault("abort" as const),
       Options.withDescription(
@@ -119,50 +92,22 @@ const upgrade = Command.make(
     output: Shared.output,
     host: Shared.host
   },
-  ({
-    vms,
-    all,
-    abandon,
-    stopOthers,
-    kernel,
-    initrd,
-    commandLine,
-    reuse,
-    onFailure,
-    dryRun,
-    deadlines,
-    maxPause,
-    output,
-    host
-  }) =>
+  ({ onFailure, dryRun, deadlines, maxPause, output, host, ...chosen }) =>
     Effect.gen(function* () {
-      if (all === vms.length > 0)
-        return yield* new UsageError({
-          message: all ? "--all takes every VM: leave --vm out." : "Which VMs? Name them with --vm ID, or take --all."
-        })
-      if (reuse && Option.isSome(commandLine))
-        return yield* new UsageError({ message: "--cmdline and --reuse-cmdline exclude each other: give one of them." })
+      yield* Chosen.check(chosen)
       const limits = yield* deadlinesOf([...deadlines])
-      const running = yield* HostFacts.commandLine
       if (Option.isSome(host))
         return yield* (yield* Shared.hosts).upgrade(host.value, {
           arguments: [
-            ...(all ? ["--all"] : vms.flatMap((vm) => ["--vm", vm])),
-            ...abandon.flatMap((vm) => ["--abandon", vm]),
-            ...(stopOthers ? ["--stop-others"] : []),
+            ...Chosen.forwarded(chosen),
             ...(dryRun ? ["--dry-run"] : []),
             ...[...deadlines].flatMap(([phase, seconds]) => ["--deadline", `${phase}=${seconds}`]),
-            "--on-failure",
-            onFailure,
-            "--max-pause",
-            String(maxPause),
-            "--kernel",
-            kernel,
-            ...(Option.isSome(initrd) ? ["--initrd", initrd.value] : []),
-            ...(Option.isSome(commandLine) ? ["--cmdline", commandLine.value] : ["--reuse-cmdline"])
+            ...["--on-failure", onFailure],
+            ...["--max-pause", String(maxPause)]
           ],
           output
         })
+      const options = yield* Chosen.upgradeOptions(chosen)
       const run = yield* newRun
       const start = Effect.scoped(
         Effect.gen(function* () {
@@ -171,12 +116,7 @@ const upgrade = Command.make(
           const checkpoints = process.env["LIVEUPDATE_CHECKPOINTS"]
           const { vms: carried } = yield* Upgrade.upgrade(
             {
-              vms: all ? "all" : vms,
-              abandon,
-              stopOthers,
-              kernel,
-              ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
-              commandLine: Option.getOrElse(commandLine, () => running),
+              ...options,
               prepare: (vms) => QuickStart.prepare(program, vms),
               onFailure,
               dryRun,
@@ -195,7 +135,11 @@ const upgrade = Command.make(
           })
         })
       )
-      return yield* Joined.orJoin(start, { kernel, vms, listener: Output.eventListener(output) })
+      return yield* Joined.orJoin(start, {
+        kernel: chosen.kernel,
+        vms: chosen.vms,
+        listener: Output.eventListener(output)
+      })
     })
 ).pipe(
   Command.withDescription(

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
+import * as Custody from "@liveupdate/sdk/Custody"
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as KernelImage from "@liveupdate/sdk/KernelImage"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
@@ -20,6 +21,7 @@ import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } fr
 import * as CommandLine from "./CommandLine.ts"
 import * as TargetChecks from "./doctor/TargetChecks.ts"
 import * as TargetFacts from "./doctor/TargetFacts.ts"
+import * as Handover from "./Handover.ts"
 import type * as Hooks from "./Hooks.ts"
 import * as HostFacts from "./HostFacts.ts"
 import type * as Phase from "./Phase.ts"
@@ -83,6 +85,7 @@ export interface Target {
  */
 export type PreflightError =
   | PreconditionFailed
+  | Custody.HolderSilent
   | JournalCorrupt
   | NotGivenBack
   | LiveUpdateError
@@ -203,6 +206,30 @@ export interface Passed {
   readonly unknown: ReadonlyArray<string>
 }
 
+const requireRoot: Effect.Effect<void, PreconditionFailed> = Effect.suspend(() =>
+  process.getuid?.() === 0 ? Effect.void : fail("A live update needs root", "Run the agent as root")
+)
+
+/** A handover that isn't finished, or a VM that is parked: the kernel has its sessions still, and their names are taken. */
+const checkFinished = Effect.gen(function* () {
+  const held = (yield* Custody.list).filter(({ session }) => session.startsWith(Handover.prefix))
+  if (held.length > 0)
+    return yield* fail(
+      `The last live update is not finished, these sessions wait still: ${held.map((_) => _.session).join(", ")}`,
+      "See: agent park --list. Bring the VMs back, agent resume, or give one up: agent discard --vm ID"
+    )
+})
+
+/** What can be asked of the host without being alone on it. */
+const hostChecks = (options: UpgradeOptions) =>
+  ({
+    root: requireRoot,
+    device: LiveUpdate.probe,
+    initrd: options.initrd === undefined ? Effect.void : checkReadable(options.initrd),
+    commandLine: checkCommandLine(options.commandLine),
+    finished: checkFinished
+  }) as const
+
 /**
  * Checks everything that can be known before anything is touched, and takes the host's lock for as long as the scope lives. The
  * one thing that it does is asked for: `stopOthers`, last of all.
@@ -212,17 +239,23 @@ export interface Passed {
  */
 export const check = (
   options: UpgradeOptions
-): Effect.Effect<Passed, PreflightError, Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate | Kexec.Kexec> =>
+): Effect.Effect<
+  Passed,
+  PreflightError,
+  Scope.Scope | VmStore | Vmm | LiveUpdate.LiveUpdate | Custody.Custody | Kexec.Kexec
+> =>
   Effect.gen(function* () {
-    if (process.getuid?.() !== 0) return yield* fail("A live update needs root", "Run the agent as root")
-    yield* LiveUpdate.probe
+    const { root, device, initrd, commandLine, finished } = hostChecks(options)
+    yield* root
+    yield* device
     const image = yield* KernelImage.inspect(options.kernel)
-    if (options.initrd !== undefined) yield* checkReadable(options.initrd)
-    yield* checkCommandLine(options.commandLine)
+    yield* initrd
+    yield* commandLine
     const unknown = yield* checkTarget(options)
     yield* HostLock.acquire()
     // Now that no other agent can be at work, one that died is cleaned up after.
     yield* Recover.recover(options.journal === undefined ? {} : { journal: options.journal })
+    yield* finished
     const { records, others } = yield* chooseVms(options)
     const targets = yield* findTargets(records)
     // The last of the preflight, as it isn't undone. A guest that can't be stopped would die, so it is refused.
@@ -231,4 +264,59 @@ export const check = (
       discard: true
     })
     return { targets, stopped: others, image, from: yield* HostFacts.kernelRelease, unknown }
+  })
+
+/**
+ * What the preflight would find, all of it, and nothing is done.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Examined {
+  /** Release of the running kernel. */
+  readonly from: string
+  /** Release of the next one, where its image can be read. */
+  readonly to: string | undefined
+  readonly vms: ReadonlyArray<VmRecord>
+  /** Ids of VMs that would be shut down. */
+  readonly stopped: ReadonlyArray<string>
+  /** What of the next kernel can't be found out. */
+  readonly unknown: ReadonlyArray<string>
+  readonly refusals: ReadonlyArray<PreflightError>
+}
+
+/**
+ * Asks everything that `check` asks and disturbs nobody: the host's lock is looked at, not kept.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const examine = (options: UpgradeOptions) =>
+  Effect.gen(function* () {
+    const refusals: Array<PreflightError> = []
+    const ask = <A, R>(effect: Effect.Effect<A, PreflightError, R>): Effect.Effect<A | undefined, never, R> =>
+      Effect.catchAll(effect, (error) => {
+        refusals.push(error)
+        return Effect.succeed(undefined)
+      })
+    const { root, device, initrd, commandLine, finished } = hostChecks(options)
+    yield* ask(root)
+    yield* ask(device)
+    const image = yield* ask(KernelImage.inspect(options.kernel))
+    yield* ask(initrd)
+    yield* ask(commandLine)
+    const unknown = image === undefined ? undefined : yield* ask(checkTarget(options))
+    yield* ask(Effect.scoped(HostLock.acquire()))
+    yield* ask(finished)
+    const chosen = yield* ask(chooseVms(options))
+    // One by one: each of them may have a reason of its own.
+    for (const record of chosen?.records ?? []) yield* ask(Effect.scoped(findTargets([record])))
+    return {
+      from: yield* HostFacts.kernelRelease,
+      to: image?.release,
+      vms: chosen?.records ?? [],
+      stopped: chosen?.others ?? [],
+      unknown: unknown ?? [],
+      refusals
+    } satisfies Examined
   })

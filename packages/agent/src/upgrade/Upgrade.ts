@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import type * as Custody from "@liveupdate/sdk/Custody"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Deferred from "effect/Deferred"
@@ -38,7 +39,7 @@ import { PreconditionFailed, RolledBack } from "./UpgradeError.ts"
 import * as Watchdog from "./Watchdog.ts"
 
 /** What all phases need. */
-type Services = VmStore | Vmm | LiveUpdate.LiveUpdate | Kexec.Kexec
+type Services = VmStore | Vmm | LiveUpdate.LiveUpdate | Custody.Custody | Kexec.Kexec
 
 /** What is there from the preflight on. */
 interface Begun extends Carrying {

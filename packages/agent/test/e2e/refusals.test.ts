@@ -200,6 +200,41 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
     })
   )
 
+  it.effect("a plan says what would be done, and all that would refuse it; it changes nothing", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const before = yield* host.history
+      const plan = (...options: ReadonlyArray<string>) =>
+        Effect.map(host.inside(agent, "plan", ...options, "--output", "ndjson"), (said) => ({
+          code: said.code,
+          plan: JSON.parse(said.stdout),
+          stderr: said.stderr
+        }))
+      const good = yield* plan("--all", "--kernel", yield* host.otherKernel)
+      assert.strictEqual(good.code, 0, good.stderr)
+      assert.deepInclude(good.plan, { version: 1, type: "plan", refusals: [], from: yield* host.release })
+      assert.deepStrictEqual(
+        good.plan.sessions.map(({ session }: { session: string }) => session),
+        ["liveupdate-agent", "liveupdate-index", `liveupdate-vm-${vm}`]
+      )
+      assert.deepInclude(good.plan.sessions[2].files[0], {
+        name: "ram",
+        token: "1",
+        bytes: 128 << 20,
+        whileRunning: true
+      })
+
+      const bad = yield* plan("--vm", vm, "--vm", "web-2", "--kernel", "/etc/hostname", "--cmdline", "quiet")
+      assert.strictEqual(bad.code, 5)
+      assert.lengthOf(bad.plan.refusals, 3)
+      for (const [index, what] of ["no kernel image", "liveupdate=on", 'no VM "web-2"'].entries())
+        assert.include(bad.plan.refusals[index], what)
+      assert.match(bad.stderr, /^agent: It would be refused: .* \(and 2 more\)\n$/)
+      assert.deepStrictEqual(yield* host.history, before)
+      assert.strictEqual(yield* host.output("cat", "/sys/kernel/kexec_loaded"), "0")
+    })
+  )
+
   it.effect("whoever reads the output goes away: the command ends, and says nothing of it", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost

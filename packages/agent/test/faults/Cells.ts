@@ -194,7 +194,8 @@ const checks: { readonly [E in Matrix.End]: Check } = {
     }),
   ended: (said, { phase }, remedy) =>
     Effect.gen(function* () {
-      if (Matrix.isBefore(phase)) stayed(said, 6, 7)
+      // Refused in the preflight, undone later.
+      if (Matrix.isBefore(phase)) stayed(said, ...(phase === "preflight" ? [1, 5] : [6, 7]))
       else {
         yield* outcome
         yield* shell(`${agent} discard --vm ${victim} --yes`)

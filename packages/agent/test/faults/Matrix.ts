@@ -68,11 +68,11 @@ export const cells: ReadonlyArray<Cell> = [
   ...row(
     "vmm-dies",
     {
-      preflight: "refused",
-      ...each(["load-kernel", "preserve-running", "pause", "save-state"], "ended"),
+      ...each(["preflight", "load-kernel", "preserve-running", "pause", "save-state"], "ended"),
       // All of the guest is in its session by then.
-      ...each(["preserve-state", "jump", "retrieve", "restore"], "upgraded"),
-      resume: "parked",
+      ...each(["preserve-state", "jump"], "upgraded"),
+      // The next resume, which systemd starts at boot, takes another one.
+      ...each(["retrieve", "restore", "resume"], "upgraded"),
       ...each(["verify", "finish", "report"], "ended")
     },
     "never"
@@ -90,7 +90,8 @@ export const cells: ReadonlyArray<Cell> = [
     "deadline",
     {
       ...each(["load-kernel", "preserve-running", "pause", "save-state", "preserve-state"], "undone"),
-      ...each(["retrieve", "restore", "resume", "verify", "finish", "report"], "parked")
+      // Parked, until systemd's start of the resume comes, at the same boot.
+      ...each(after, "upgraded")
     },
     "nothing is begun yet, or nothing may end it half-way"
   ),
@@ -124,7 +125,7 @@ export const cells: ReadonlyArray<Cell> = [
   ...row("retrieve-fails", { retrieve: "parked" }, "nothing is retrieved"),
   ...row("vmm-wont-start", { restore: "parked" }, "no VMM is started"),
   ...row("load-fails", { restore: "unusable" }, "no state is loaded"),
-  ...row("finish-refused", { finish: "parked", report: "parked" }, "nothing is finished"),
+  ...row("finish-refused", { finish: "upgraded", report: "upgraded" }, "nothing is finished"),
   ...row("second-agent", each(phases, "upgraded"), "never"),
   ...row("power-cut", each(phases, "cold-boot"), "never")
 ]

@@ -5,6 +5,7 @@
  */
 import { appendFileSync } from "node:fs"
 import { assert, layer } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestHost from "../e2e/TestHost.ts"
@@ -29,7 +30,9 @@ layer(TestHost.layer("faults"), { excludeTestServices: true, timeout: "3 hours" 
         seen.set(nameOf(cell), "FAILED")
         // It takes an hour: whoever waits sees how far it is.
         const [time] = yield* Effect.timed(Cells.run(cell)).pipe(
-          Effect.tapErrorCause(() => Effect.sync(() => process.stderr.write(`${nameOf(cell)}: FAILED\n`)))
+          Effect.tapErrorCause((cause) =>
+            Effect.sync(() => process.stderr.write(`${nameOf(cell)}: FAILED\n${Cause.pretty(cause).slice(0, 1500)}\n`))
+          )
         )
         seen.set(nameOf(cell), cell.end)
         process.stderr.write(`${nameOf(cell)}: ${cell.end} (${Math.round(Duration.toSeconds(time))} s)\n`)

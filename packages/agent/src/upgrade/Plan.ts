@@ -1,0 +1,196 @@
+/**
+ * What a live update would do, before anybody decides: what goes along, in which order things happen, what can't be undone, how long
+ * guests would stand still, and everything that would refuse it.
+ *
+ * @since 0.1.0
+ */
+import * as Fs from "node:fs"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as CarriedAgent from "./CarriedAgent.ts"
+import * as Event from "./Event.ts"
+import * as Handover from "./Handover.ts"
+import * as Hooks from "./Hooks.ts"
+import * as Preflight from "./Preflight.ts"
+import * as After from "./phases/After.ts"
+import * as Before from "./phases/Before.ts"
+import * as RunLog from "./RunLog.ts"
+import * as TimeLine from "./TimeLine.ts"
+
+/**
+ * A file of a session, in the order in which they are preserved.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PlannedFile {
+  readonly name: string
+  readonly token: string
+  readonly kind: "memfd"
+  /** Bytes; not known before it is written. */
+  readonly bytes: number | undefined
+  /** Whether the guest runs while it is preserved. */
+  readonly whileRunning: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface PlannedSession {
+  readonly session: string
+  readonly vm?: string
+  readonly files: ReadonlyArray<PlannedFile>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface PlannedPhase {
+  readonly phase: string
+  readonly side: "before" | "at" | "after"
+  /** Seconds; none for the jump. */
+  readonly deadline: number | undefined
+  readonly undo: string
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Plan {
+  readonly from: string
+  readonly to: string | undefined
+  readonly kernel: string
+  readonly sessions: ReadonlyArray<PlannedSession>
+  readonly phases: ReadonlyArray<PlannedPhase>
+  /** Paths by the hook's name. */
+  readonly hooks: Hooks.Hooks
+  /** What no undo takes back, one sentence each. */
+  readonly irreversible: ReadonlyArray<string>
+  /** Of the last live update of this host that came through, if there was one. */
+  readonly measured: { readonly run: string; readonly blackouts: ReadonlyArray<TimeLine.Blackout> } | undefined
+  /** Bytes that are preserved and known now, and that the host has left (MemAvailable). */
+  readonly memory: { readonly preserved: number; readonly available: number | undefined }
+  /** What could not be found out. */
+  readonly unknown: ReadonlyArray<string>
+  /** Why `agent upgrade` would refuse, in the order in which it would find out. */
+  readonly refusals: ReadonlyArray<string>
+}
+
+const undos: Readonly<Record<Before.Name | After.Name, string>> = {
+  preflight: "nothing is touched yet",
+  "load-kernel": "the next kernel is unloaded",
+  "preserve-running": "the kernel gives every file back",
+  pause: "the guest runs again",
+  "save-state": "the VMM takes its guest back when it runs again",
+  "preserve-state": "it goes with the session",
+  jump: "none: it can't be undone",
+  retrieve: "none, only forward: what fails is parked",
+  restore: "none, only forward: what fails is parked",
+  resume: "none, only forward: what fails is parked",
+  verify: "none, only forward: what fails is parked",
+  finish: "none: the memory is the VMM's from then on",
+  report: "none is needed"
+}
+
+const phases: ReadonlyArray<PlannedPhase> = [...Before.phases, ...After.phases].map(({ name, side, deadline }) => ({
+  phase: name,
+  side,
+  deadline: Duration.isFinite(deadline) ? Duration.toSeconds(deadline) : undefined,
+  undo: undos[name]
+}))
+
+const memfd = (name: string, token: bigint, bytes: number | undefined, whileRunning: boolean): PlannedFile => ({
+  name,
+  token: String(token),
+  kind: "memfd",
+  bytes,
+  whileRunning
+})
+
+const sessionOf = ({ id, config }: Preflight.Examined["vms"][number]): PlannedSession => ({
+  session: Handover.vmSession(id),
+  vm: id,
+  files: [
+    memfd("ram", Handover.tokens.ram, config.memoryBytes, true),
+    memfd("state", Handover.tokens.state, undefined, false),
+    memfd("manifest", 0n, undefined, false)
+  ]
+})
+
+const size = (path: string) => Fs.statSync(path, { throwIfNoEntry: false })?.size
+
+/** What goes along for the second half, where the first process knows what to do with it. */
+const agentSession = (): ReadonlyArray<PlannedSession> =>
+  Fs.existsSync(CarriedAgent.firstProcessMark)
+    ? [
+        {
+          session: CarriedAgent.session,
+          files: [
+            memfd("program", 1n, size(process.execPath), true),
+            memfd("snapshot", 2n, undefined, true),
+            memfd("start", 3n, undefined, true)
+          ]
+        }
+      ]
+    : []
+
+const available = (): number | undefined => {
+  try {
+    const kib = /^MemAvailable: +(\d+) kB$/m.exec(Fs.readFileSync("/proc/meminfo", "utf8"))?.[1]
+    return kib === undefined ? undefined : Number(kib) * 1024
+  } catch {
+    return undefined
+  }
+}
+
+/** The newest run whose time line is whole. */
+const lastMeasured = (directory: string | undefined) =>
+  Effect.gen(function* () {
+    for (const run of [...(yield* RunLog.list(directory))].reverse().slice(0, 20)) {
+      const events = Event.parseLines((yield* RunLog.readFrom(run, 0, directory)).lines)
+      const line = TimeLine.make(events)
+      if (line !== undefined) return { run, blackouts: line.blackouts }
+    }
+    return undefined
+  })
+
+/**
+ * Makes it, and changes nothing.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
+  Effect.gen(function* () {
+    const examined = yield* Preflight.examine(options)
+    const { hooks, problems } = yield* Hooks.find()
+    const sessions = [
+      ...agentSession(),
+      { session: Handover.indexSession, files: [memfd("manifest", 0n, undefined, true)] },
+      ...examined.vms.map(sessionOf)
+    ]
+    const preserved = sessions.flatMap((_) => _.files).reduce((sum, file) => sum + (file.bytes ?? 0), 0)
+    const { abandon = [] } = options
+    return {
+      from: examined.from,
+      to: examined.to,
+      kernel: options.kernel,
+      sessions,
+      phases,
+      hooks,
+      irreversible: [
+        "the jump: kexec takes the whole host, and everything on it that is not carried ends",
+        ...examined.stopped.map(
+          (id) => `VM ${id} is shut down before it (--stop-others), and stays so if the live update is undone`
+        ),
+        ...abandon.map((id) => `VM ${id} dies with the old kernel (--abandon)`)
+      ],
+      measured: yield* lastMeasured(directory),
+      memory: { preserved, available: available() },
+      unknown: examined.unknown,
+      refusals: [...examined.refusals.map((error) => error.message), ...problems.map((problem) => `${problem}.`)]
+    } satisfies Plan as Plan
+  })

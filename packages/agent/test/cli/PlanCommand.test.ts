@@ -1,0 +1,67 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as PlanCommand from "../../src/cli/PlanCommand.ts"
+import type * as Plan from "../../src/upgrade/Plan.ts"
+
+const plan: Plan.Plan = {
+  from: "7.2.13",
+  to: "7.3.4",
+  kernel: "/boot/vmlinuz-7.3.4",
+  sessions: [
+    {
+      session: "liveupdate-index",
+      files: [{ name: "manifest", token: "0", kind: "memfd", bytes: undefined, whileRunning: true }]
+    },
+    {
+      session: "liveupdate-vm-a",
+      vm: "a",
+      files: [
+        { name: "ram", token: "1", kind: "memfd", bytes: 1 << 30, whileRunning: true },
+        { name: "state", token: "2", kind: "memfd", bytes: undefined, whileRunning: false }
+      ]
+    }
+  ],
+  phases: [
+    { phase: "pause", side: "before", deadline: 30, undo: "the guest runs again" },
+    { phase: "jump", side: "at", deadline: undefined, undo: "none: it can't be undone" }
+  ],
+  hooks: { "pre-pause": ["/etc/liveupdate/hooks/pre-pause/10-net"] },
+  irreversible: ["the jump"],
+  measured: undefined,
+  memory: { preserved: 1 << 30, available: 2 << 30 },
+  unknown: [],
+  refusals: []
+}
+
+describe("agent plan, for a person", () => {
+  it("what goes along, in order, and when", () => {
+    const text = PlanCommand.render(plan)
+    assert.include(text, "Kernel 7.2.13 → 7.3.4 (/boot/vmlinuz-7.3.4)")
+    assert.match(
+      text,
+      /liveupdate-vm-a\n +1 +ram +memfd, 1024 MiB, while the guests run\n +2 +state +memfd, size not known yet, in the blackout/
+    )
+    assert.match(text, /pause +before +30 s +undo: the guest runs again/)
+    assert.include(text, "hook pre-pause: /etc/liveupdate/hooks/pre-pause/10-net")
+    assert.include(text, "no live update was measured on this host yet")
+    assert.include(text, "Nothing stands in its way.")
+  })
+
+  it("how long guests stood still the last time, and in which run", () => {
+    const blackout = { vm: "a", total: 2780, kernel: 1270, vmmStart: 920, stateSave: 190, stateLoad: 70, ours: 330 }
+    const text = PlanCommand.render({ ...plan, measured: { run: "r", blackouts: [blackout] } })
+    assert.include(
+      text,
+      "a: 2780 ms (kernel 1270, VMM start 920, state save 190, state load 70, ours 330), as in run r"
+    )
+  })
+
+  it("everything that would refuse it", () => {
+    const refusals = ["one thing.", "another thing."]
+    const text = PlanCommand.render({ ...plan, refusals })
+    assert.match(text, /It would be refused:\n {2}one thing\.\n {2}another thing\.$/)
+    assert.strictEqual(
+      new PlanCommand.WouldBeRefused({ refusals }).message,
+      "It would be refused: one thing. (and 1 more)"
+    )
+  })
+})
