@@ -118,21 +118,22 @@ const sameVms = (a: ReadonlyArray<string>, b: ReadonlyArray<string>) => [...a].s
 const closeJournal = (index: Handover.Index, file: string | undefined) =>
   Effect.gen(function* () {
     const reading = yield* Journal.read(file)
+    const says = (journal: string, leftBehind: ReadonlyArray<string> = []) => ({ journal, leftBehind })
     switch (reading._tag) {
       case "none":
-        return "missing"
+        return says("missing")
       case "corrupt":
-        return `damaged (${reading.reason}), kept at ${yield* Journal.setAside(file)}`
+        return says(`damaged (${reading.reason}), kept at ${yield* Journal.setAside(file)}`)
       case "ended":
-        return reading.begin.run === index.run ? "agrees" : `of another run: ${reading.begin.run}`
+        return says(reading.begin.run === index.run ? "agrees" : `of another run: ${reading.begin.run}`)
       case "unfinished": {
         const { run, vms } = reading.begin
         const ids = index.vms.map((_) => _.id)
         const left = vms.filter((id) => !ids.includes(id))
         if (run !== index.run || !sameVms([...ids, ...left], vms))
-          return `of another run: ${run} (${vms.join(", ")}), kept at ${yield* Journal.setAside(file)}`
+          return says(`of another run: ${run} (${vms.join(", ")}), kept at ${yield* Journal.setAside(file)}`)
         yield* Effect.ignore(Effect.scoped(Effect.flatMap(Journal.reopen(file), (journal) => journal.end("jumped"))))
-        return "agrees"
+        return says("agrees", left)
       }
     }
   })
@@ -219,8 +220,9 @@ const forward = (options: ResumeOptions) =>
             return [{ vm: id, step: After.phases[vm.index]?.name ?? "report", reason }]
           })
           const failed = [...parked, ...left]
-          const copy = yield* closeJournal(index, options.journal)
-          const detail = { ...(yield* HostFacts.processCost()), journal: copy }
+          const { journal, leftBehind } = yield* closeJournal(index, options.journal)
+          const behind = leftBehind.length === 0 ? {} : { leftBehind }
+          const detail = { ...(yield* HostFacts.processCost()), journal, ...behind }
           if (failed.length > 0) {
             const error = new NeedsOperator({ vms: failed })
             yield* log.emit({ type: "outcome", result: "needs-operator", message: error.message, detail })
@@ -231,7 +233,9 @@ const forward = (options: ResumeOptions) =>
           yield* log.emit({
             type: "outcome",
             result: "upgraded",
-            message: `The host went from ${from} to ${yield* HostFacts.kernelRelease}; ${index.vms.length} VM(s) run on`,
+            message: `The host went from ${from} to ${yield* HostFacts.kernelRelease}; ${index.vms.length} VM(s) run on${
+              leftBehind.length === 0 ? "" : `; left behind: ${leftBehind.join(", ")}`
+            }`,
             detail
           })
           yield* log.flush

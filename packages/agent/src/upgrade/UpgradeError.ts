@@ -39,7 +39,7 @@ export class RolledBack extends Data.TaggedError("RolledBack")<{
       this.notResumed.length === 0
         ? "Everything was undone and the VMs run as before."
         : `Everything else was undone. Not running again: ${this.notResumed.map((_) => `${_.vm} (${_.reason})`).join(", ")}. Run: agent resume`
-    return `The live update stopped at ${this.step}: ${reason} ${undone}`
+    return `The live update stopped at ${this.step}: ${/[.!?]$/.test(reason) ? reason : `${reason}.`} ${undone}`
   }
 }
 
