@@ -152,8 +152,12 @@ export const drive = <A, E, R>({ phases, first, work, force, conclude }: Options
           )
         }
 
+        /** In a fiber of its own: nobody interrupts it, and yet its timeouts, which interrupt, do their work. */
+        const apart = <B, F>(effect: Effect.Effect<B, F, R>) =>
+          Effect.flatMap(Effect.forkScoped(Effect.interruptible(effect)), Fiber.await)
+
         const undoOne = (phase: Phase, vm: string | undefined) =>
-          Effect.exit(work.undo(phase, vm)).pipe(
+          apart(Effect.suspend(() => work.undo(phase, vm))).pipe(
             Effect.map((exit) => {
               if (Exit.isSuccess(exit)) return [] as ReadonlyArray<string>
               failures.push({ phase: `undo of ${phase.name}`, vm, cause: whyFailed(exit.cause) })
@@ -206,7 +210,7 @@ export const drive = <A, E, R>({ phases, first, work, force, conclude }: Options
           for (const command of commands) {
             yield* execute(command)
             if (command._tag === "conclude") {
-              const exit = yield* Effect.exit(conclude({ result: command.result, state, failures }))
+              const exit = yield* apart(conclude({ result: command.result, state, failures }))
               return yield* interrupted ? Effect.interrupt : exit
             }
           }

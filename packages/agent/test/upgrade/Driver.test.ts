@@ -84,6 +84,23 @@ describe("Driver", () => {
     })
   )
 
+  it.effect("what an undo waits for may end it: its timeouts do their work, in a run that was interrupted, too", () =>
+    Effect.gen(function* () {
+      for (const interrupts of [false, true]) {
+        const { did, run } = drive({
+          pause1: interrupts ? Effect.never : Effect.fail("no"),
+          "undo pause1": Effect.timeoutFail(Effect.never, { duration: "5 seconds", onTimeout: () => "no answer" })
+        })
+        const fiber = yield* Effect.fork(run)
+        yield* TestClock.adjust("1 second")
+        if (interrupts) yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* TestClock.adjust("20 seconds")
+        yield* Fiber.await(fiber)
+        assert.includeMembers(did, ["undo pause1", "undo pause2", "rolled-back"])
+      }
+    })
+  )
+
   it.effect("interrupted, it waits for what is under way, undoes, and only then ends", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
