@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import * as Apart from "../vmm/Apart.ts"
 import * as Machine from "./Machine.ts"
 import type { Phase } from "./Phase.ts"
 
@@ -152,12 +153,8 @@ export const drive = <A, E, R>({ phases, first, work, force, conclude }: Options
           )
         }
 
-        /** In a fiber of its own: nobody interrupts it, and yet its timeouts, which interrupt, do their work. */
-        const apart = <B, F>(effect: Effect.Effect<B, F, R>) =>
-          Effect.flatMap(Effect.forkScoped(Effect.interruptible(effect)), Fiber.await)
-
         const undoOne = (phase: Phase, vm: string | undefined) =>
-          apart(Effect.suspend(() => work.undo(phase, vm))).pipe(
+          Apart.run(Effect.suspend(() => work.undo(phase, vm))).pipe(
             Effect.map((exit) => {
               if (Exit.isSuccess(exit)) return [] as ReadonlyArray<string>
               failures.push({ phase: `undo of ${phase.name}`, vm, cause: whyFailed(exit.cause) })
@@ -210,7 +207,7 @@ export const drive = <A, E, R>({ phases, first, work, force, conclude }: Options
           for (const command of commands) {
             yield* execute(command)
             if (command._tag === "conclude") {
-              const exit = yield* apart(conclude({ result: command.result, state, failures }))
+              const exit = yield* Apart.run(conclude({ result: command.result, state, failures }))
               return yield* interrupted ? Effect.interrupt : exit
             }
           }

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import * as Apart from "./Apart.ts"
 import * as ProcStat from "./ProcStat.ts"
 import * as Qmp from "./Qmp.ts"
 import type { StateTransfer, VmConnection, VmStatus } from "./Vmm.ts"
@@ -209,7 +210,7 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
         qmp.execute("migrate", { uri: transferUri(qmp.version, "save", fd) })
       ),
       saved
-    ).pipe(Effect.onError(() => cancelSave))
+    ).pipe(Effect.onError(() => Apart.run(cancelSave)))
   }, explained)
 
   const loadState = Effect.fn("Qemu.loadState")(function* (fd: number) {

@@ -6,6 +6,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Apart from "../../vmm/Apart.ts"
 import * as StartedVmm from "../../vmm/StartedVmm.ts"
 import type { VmConfig, VmPaths } from "../../vmm/Vm.ts"
 import { Vmm } from "../../vmm/Vmm.ts"
@@ -93,6 +94,6 @@ export const run = ({ log, postBoot }: Returning, vm: ReturningVm) =>
       yield* connection.loadState(state.fd).pipe(
         log.step("load-state", { vm: vm.id }),
         // A VMM that didn't take the state is of no use, and it must not hold the disks when the next try comes.
-        Effect.onError(() => Effect.ignore(connection.quit))
+        Effect.onError(() => Apart.run(connection.quit))
       )
   })

@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Apart from "../../vmm/Apart.ts"
 import * as StartedVmm from "../../vmm/StartedVmm.ts"
 import { makeRecord } from "../../vmm/Vm.ts"
 import { Vmm } from "../../vmm/Vmm.ts"
@@ -30,7 +31,7 @@ export const run = (returning: Returning, vm: ReturningVm) =>
     const { log, hooks } = returning
     const { connection, paths, process, running } = started(vm)
     // It must not hold the disks when the next try comes.
-    const quit = Effect.ignore(connection.quit)
+    const quit = Apart.run(connection.quit)
     if (!running) {
       yield* Hooks.run(hooks, "pre-resume", about(returning, vm)).pipe(
         log.hook("pre-resume", hooks, vm.id),
