@@ -2,8 +2,12 @@
 import * as Effect from "effect/Effect"
 import * as TestHost from "../e2e/TestHost.ts"
 
-/** One `name number` a line. Kernel threads have no command line; the clean page cache is nobody's. */
+/**
+ * One `name number` a line. Kernel threads have no command line; the clean page cache is nobody's. udev's workers, twenty of them or none,
+ * end by themselves a few seconds after the boot.
+ */
 const count = `
+timeout 60 sh -c "while pgrep -f '[(]udev-worker' >/dev/null; do sleep 0.2; done"
 cd /proc
 echo processes $(grep -l . [0-9]*/cmdline 2>/dev/null | wc -l)
 echo handles $(find [0-9]*/fd -lname '*liveupdate*' -o -lname '*luo*' 2>/dev/null | wc -l)
