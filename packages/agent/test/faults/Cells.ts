@@ -162,12 +162,13 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* shell(`${agent} resume`)
       yield* bothCountOn
     }),
-  upgraded: (said, { phase }, remedy) =>
+  upgraded: (said, { fault }, remedy) =>
     Effect.gen(function* () {
       assert.strictEqual(said, "gone", said === "gone" ? "" : `${said.code} ${said.stderr}`)
-      const last = yield* Matrix.isBefore(phase) ? outcome : Effect.orElseSucceed(outcome, () => undefined)
+      // On a disk that is full no outcome can be written.
+      if (fault === "disk-full") yield* resumed(remedy)
+      if ((yield* outcome).result !== "upgraded") yield* resumed("true")
       yield* output(remedy)
-      if (last?.result !== "upgraded") yield* resumed("true")
       yield* bothCountOn
       yield* nothingLeft
     }),
@@ -221,6 +222,15 @@ const checks: { readonly [E in Matrix.End]: Check } = {
     })
 }
 
+/** What a cell that failed has left is nobody else's: the host is as after a power cut, with room on its disk. */
+const startOver = Effect.exit(
+  Effect.sandbox(
+    shell(
+      `rm -f /var/lib/liveupdate/fill*; [ ! -e ${disk}.away ] || mv ${disk}.away ${disk}; sync; echo b >/proc/sysrq-trigger`
+    )
+  )
+)
+
 export const run = (cell: Matrix.Runnable) =>
   Effect.gen(function* () {
     yield* ready
@@ -233,7 +243,7 @@ export const run = (cell: Matrix.Runnable) =>
     if (cell.fault !== "power-cut" && !endsWithAgent)
       yield* output(`timeout 120 sh -c 'until [ -e ${doneFile} ]; do sleep 0.2; done'`)
     yield* checks[cell.end](said, cell, make(cell).remedy)
-  })
+  }).pipe(Effect.onError(() => startOver))
 
 /** The matrix as a table, faults down and phases across. */
 export const table = (of: (cell: Matrix.Cell) => string): string => {
