@@ -2,6 +2,7 @@
  * How each fault of the matrix is made: a script that the agent itself runs at a moment of the phase (`LIVEUPDATE_CHECKPOINTS`), so that
  * it comes neither too early nor too late; and what takes its cause away again.
  */
+import { RAM_FD } from "../../src/vmm/Vm.ts"
 import type { Fault, PhaseName, Runnable } from "./Matrix.ts"
 import { isBefore } from "./Matrix.ts"
 
@@ -62,7 +63,7 @@ const corrupt = `printf X | dd of=${journal} bs=1 seek=30 conv=notrunc status=no
 const hold = (how: string) => `
   rm -f ${held}
   setsid ${node} ${holder} ${how} >${directory}/holder.log 2>&1 </dev/null &
-  until [ -e ${held} ]; do sleep 0.05; done`
+  until [ -e ${held} ]; do kill -0 $!; sleep 0.05; done`
 
 const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "agent-killed": () => ({ at: "kill -KILL $LIVEUPDATE_AGENT_PID; sleep 1" }),
@@ -93,7 +94,7 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "already-preserved": (phase) => ({
     at:
       phase === "preserve-running"
-        ? hold(`file ${vmmOf(phase)} liveupdate-ram-${victim}`)
+        ? hold(`descriptor ${vmmOf(phase)} ${RAM_FD}`)
         : hold(`file $LIVEUPDATE_AGENT_PID liveupdate-state-${victim}`),
     remedy: "pkill -f [h]older.mjs; true"
   }),

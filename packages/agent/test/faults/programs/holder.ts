@@ -1,10 +1,11 @@
 // Runs inside the QEMU host: somebody else who is at the same files and sessions as the agent.
 //
 //   file PID NAME           preserves the memfd of that name, of that process, in a session of its own
+//   descriptor PID FD       the same, of a memfd that has another name since it was retrieved
 //   token PID SESSION N     preserves a memfd of its own in that process's session, at the token N
 //   unload                  unloads the next kernel
 //
-// The first two make /var/lib/e2e/held when they have it, and keep it until they are ended.
+// The first three make /var/lib/e2e/held when they have it, and keep it until they are ended.
 import { readdirSync, readlinkSync, writeFileSync } from "node:fs"
 import * as Keeper from "@liveupdate/sdk/Keeper"
 import * as Kexec from "@liveupdate/sdk/Kexec"
@@ -38,7 +39,7 @@ const wait = Effect.zipRight(
 )
 
 const file = Effect.gen(function* () {
-  const [fd] = descriptors(`memfd:${name}`)
+  const [fd] = what === "descriptor" ? [name] : descriptors(`memfd:${name}`)
   if (fd === undefined) return yield* Effect.dieMessage(`process ${pid} has no memfd ${name}`)
   const memfd = yield* Memfd.adopt({ pid, fd: Number(fd) })
   const session = yield* LiveUpdate.create("somebody-else").pipe(
@@ -65,9 +66,9 @@ const takeToken = Effect.gen(function* () {
 const unload = Kexec.unload
 
 const program = Effect.scoped<unknown, unknown, LiveUpdate.LiveUpdate | Kexec.Kexec | Scope.Scope>(
-  what === "file" ? file : what === "token" ? takeToken : unload
+  what === "file" || what === "descriptor" ? file : what === "token" ? takeToken : unload
 )
 
-Effect.runFork(
+await Effect.runPromise(
   program.pipe(Effect.provide(Layer.merge(LiveUpdate.layer.pipe(Layer.provide(Keeper.layer())), Kexec.layer)))
 )
