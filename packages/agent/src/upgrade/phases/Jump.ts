@@ -8,6 +8,7 @@ import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Carrying } from "../Carrying.ts"
+import * as Files from "../Files.ts"
 import * as Hooks from "../Hooks.ts"
 import * as Phase from "../Phase.ts"
 import { reasonOf } from "../RunLog.ts"
@@ -29,6 +30,8 @@ export const phase = Phase.host("jump", "at", Duration.infinity)
 export const run = ({ log, hooks }: Carrying, cost: Effect.Effect<Readonly<Record<string, unknown>>>) =>
   Effect.gen(function* () {
     yield* Hooks.run(hooks, "pre-jump", { run: log.run }).pipe(log.hook("pre-jump", hooks))
+    // What the operator's programs have written since the last time dies with the page cache otherwise.
+    if (hooks["post-save"] !== undefined || hooks["pre-jump"] !== undefined) yield* Files.syncAll
     yield* log.emit({ type: "step", step: "jump", status: "started", detail: yield* cost })
     yield* log.flush
     return yield* Kexec.jump.pipe(
