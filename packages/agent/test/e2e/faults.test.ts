@@ -8,7 +8,6 @@ import * as TestHost from "./TestHost.ts"
 
 const some: ReadonlyArray<readonly [Matrix.Fault, Matrix.PhaseName]> = [
   ["token-used", "preserve-state"],
-  ["vmm-dies", "pause"],
   ["vmm-wont-start", "restore"],
   ["power-cut", "save-state"]
 ]
