@@ -64,6 +64,8 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
   it.effect(`start: 23 sessions with memory in them go through a jump (seed ${seed})`, () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
+      // systemd's own `agent resume` has the device for a moment.
+      yield* host.booted
       const before = yield* host.bootId
       const kernel = yield* host.otherKernel
       const lost = yield* Effect.flip(Effect.sandbox(host.program("custody", "preserve", seed, kernel)))
