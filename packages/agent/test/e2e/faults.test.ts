@@ -1,5 +1,5 @@
 /**
- * A few cells of the fault matrix, before, at and after the jump, and a power cut; all of them: npm run faults.
+ * A few cells of the fault matrix, before and after the jump; all of them: npm run faults.
  */
 import { assert, layer } from "@effect/vitest"
 import * as Cells from "../faults/Cells.ts"
@@ -8,8 +8,8 @@ import * as TestHost from "./TestHost.ts"
 
 const some: ReadonlyArray<readonly [Matrix.Fault, Matrix.PhaseName]> = [
   ["token-used", "preserve-state"],
-  ["vmm-wont-start", "restore"],
-  ["power-cut", "save-state"]
+  ["vmm-dies", "pause"],
+  ["agent-killed", "restore"]
 ]
 
 layer(TestHost.layer("cells"), { excludeTestServices: true, timeout: "20 minutes" })("of the fault matrix", (it) => {
