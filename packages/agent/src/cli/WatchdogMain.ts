@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as HostLock from "@liveupdate/sdk/HostLock"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
@@ -20,8 +19,6 @@ import { run } from "./Runner.ts"
  * @category constants
  */
 export const WATCH = "--watch"
-
-class NotYet extends Data.TaggedError("NotYet")<{ readonly cause: unknown }> {}
 
 /** A VMM may hang, and come to itself again later. */
 const patience = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(600))
@@ -44,7 +41,6 @@ const takeOver = (vms: ReadonlyArray<string>) => {
     )
   ).pipe(
     Effect.tapError((error) => Effect.logError(error.message)),
-    Effect.mapError((cause) => new NotYet({ cause })),
     Effect.retry(patience)
   )
 }

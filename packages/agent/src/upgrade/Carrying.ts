@@ -5,7 +5,6 @@
  */
 import type * as Memfd from "@liveupdate/sdk/Memfd"
 import type * as Preservation from "@liveupdate/sdk/Preservation"
-import type * as Effect from "effect/Effect"
 import type * as Hooks from "./Hooks.ts"
 import type * as Preflight from "./Preflight.ts"
 import type { RunLog } from "./RunLog.ts"
@@ -35,8 +34,6 @@ export interface Carrying {
   readonly image: { readonly path: string; readonly state: string }
   /** By id; without those that are left behind. */
   readonly vms: Map<string, CarriedVm>
-  /** The last thing that is done while all guests run; once, however many VMs wait for it. */
-  readonly beforeFirstPause: Effect.Effect<void, unknown>
 }
 
 /**

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Apart from "../vmm/Apart.ts"
 import * as Machine from "./Machine.ts"
 import type { Phase } from "./Phase.ts"
+import { reasonOf } from "./RunLog.ts"
 
 /**
  * A phase was not done in time.
@@ -54,6 +55,26 @@ export interface Ended {
   /** In the order in which they came. */
   readonly failures: ReadonlyArray<Failure>
 }
+
+/**
+ * Why a VM is where it is: the last thing that failed of it.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const reasonFor = (failures: Ended["failures"], vm: string): string | undefined => {
+  const failure = failures.findLast((failure) => failure.vm === vm)
+  return failure === undefined ? undefined : reasonOf(failure.cause)
+}
+
+/**
+ * The VMs that the undo could not give back running.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const notUndone = ({ state, failures }: Ended) =>
+  state.notUndone.map((vm) => ({ vm, reason: reasonFor(failures, vm) ?? "unknown" }))
 
 /**
  * What the phases do.

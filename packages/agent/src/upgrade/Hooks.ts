@@ -154,6 +154,9 @@ const runOne = (hook: string, path: string, action: "do" | "undo", { run, vm, vm
     deadline: DEADLINE
   }).pipe(Effect.mapError((error) => new HookFailed({ hook, vm, reason: error.message })))
 
+const runAll = (hooks: Hooks, hook: string, about: About) =>
+  Effect.forEach(hooks[hook] ?? [], (path) => runOne(hook, path, "do", about), { discard: true })
+
 /**
  * Runs a hook's executables, one after the other; the first that fails ends it.
  *
@@ -161,7 +164,7 @@ const runOne = (hook: string, path: string, action: "do" | "undo", { run, vm, vm
  * @category operations
  */
 export const run = (hooks: Hooks, hook: Name, about: About): Effect.Effect<void, HookFailed> =>
-  Effect.forEach(hooks[hook] ?? [], (path) => runOne(hook, path, "do", about), { discard: true })
+  runAll(hooks, hook, about)
 
 /**
  * Tells them to take back what they did, in reverse order. They may be told without having done anything, and more than once. One that
@@ -184,13 +187,12 @@ export const undo = (hooks: Hooks, hook: Name, about: About): Effect.Effect<void
  * @since 0.1.0
  * @category testing
  */
-export const checkpoint = (hooks: Hooks, when: "before" | "after", phase: string, about: About) => {
-  const hook = `${when}:${phase}`
-  const paths = hooks[hook]
-  return paths === undefined
-    ? Effect.void
-    : Effect.forEach(paths, (path) => runOne(hook, path, "do", about), { discard: true })
-}
+export const checkpoint = (
+  hooks: Hooks,
+  when: "before" | "after",
+  phase: string,
+  about: About
+): Effect.Effect<void, HookFailed> => runAll(hooks, `${when}:${phase}`, about)
 
 /**
  * `before:pause=/a,after:save-state=/b`, as a test names them.

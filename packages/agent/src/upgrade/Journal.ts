@@ -17,6 +17,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { Hooks } from "./Hooks.ts"
 
 /**
  * On a disk: it is looked at after a power cut, too.
@@ -41,8 +42,6 @@ export class JournalUnwritable extends Data.TaggedError("JournalUnwritable")<{
   }
 }
 
-const Names = Schema.Record({ key: Schema.String, value: Schema.Array(Schema.String) })
-
 /**
  * @since 0.1.0
  * @category models
@@ -56,7 +55,7 @@ export const Begin = Schema.Struct({
   /** The image of the next kernel. */
   kernel: Schema.String,
   /** The operator's programs by the name of their hook: those of what is undone are told. */
-  hooks: Names
+  hooks: Hooks
 })
 
 /**

@@ -83,8 +83,8 @@ export type Event =
   | { readonly _tag: "stop"; readonly cause: "told" | "too-late"; readonly force: boolean }
 
 /**
- * `undo` without `vm` is for everything that has begun the phase: `vms`, or the host. With it, `phases` of that VM are undone in the order
- * given.
+ * `undo` is for everything that has begun the phase: `vms`, or the host where there are none. `leave-behind` undoes these phases of one VM, in
+ * the order given.
  *
  * @since 0.1.0
  * @category models
@@ -158,14 +158,15 @@ const advance = (phases: Phases, state: State): Step => {
           : state,
       state
     )
-    return report(phases, parked)
+    return beginReady(phases, parked)
   }
   if (state.mode === "stopping")
     return isBusy(state) ? [state, []] : undo(phases, { ...state, next: phases.length - 1 })
-  return report(phases, state)
+  return beginReady(phases, state)
 }
 
-const report = (phases: Phases, from: State): Step => {
+/** Begins whatever waits for nobody any more. */
+const beginReady = (phases: Phases, from: State): Step => {
   let state = from
   const commands: Array<Command> = []
   if (state.mode === "going")
@@ -305,7 +306,7 @@ export const step = (phases: Phases, state: State, event: Event): Step => {
     case "failed":
       return failed(phases, state, event)
     case "undone": {
-      const notUndone = [...state.notUndone, ...event.failed]
+      const notUndone = [...new Set([...state.notUndone, ...event.failed])]
       if (event.vm !== undefined)
         return advance(phases, setVm({ ...state, notUndone }, event.vm, { tag: "left-behind", index: 0 }))
       return undo(phases, { ...state, notUndone })

@@ -43,7 +43,10 @@ export interface Options {
   readonly listener?: RunLog.Listener
   /** Where the journal is, if not in its place. */
   readonly journal?: string
-  /** VMs to let run though no journal says that a live update made them stand still. */
+  /**
+   * Ids of the VMs that are asked for. After a jump only they are brought back (all of them unless told); without a journal they are let
+   * run, though nothing says that a live update made them stand still.
+   */
   readonly vms?: ReadonlyArray<string>
 }
 
@@ -56,25 +59,19 @@ const connected = <A, E, R>(id: string, use: (connection: VmConnection) => Effec
     })
   )
 
-/** The VMs that stand still, for whatever reason. */
+/** It stands still, for whatever reason. */
+const standsStill = (id: string) => Effect.orElseSucceed(connected(id, Pause.observe), () => false)
+
 const standing = Effect.gen(function* () {
   const store = yield* VmStore
-  const found = yield* Effect.forEach(
-    yield* store.list,
-    ({ id }) =>
-      connected(id, Pause.observe).pipe(
-        Effect.map((still) => (still ? [id] : [])),
-        Effect.orElseSucceed(() => [])
-      ),
-    { concurrency: 8 }
-  )
-  return found.flat()
+  const ids = (yield* store.list).map(({ id }) => id)
+  return yield* Effect.filter(ids, standsStill, { concurrency: 8 })
 })
 
 /** Whoever names them has looked: what no journal says is not taken back unasked. */
 const letRun = (vms: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const still = (yield* standing).filter((id) => vms.includes(id))
+    const still = yield* Effect.filter(vms, standsStill, { concurrency: 8 })
     if (still.length === 0) return { _tag: "nothing" } satisfies Recovered as Recovered
     yield* Effect.forEach(still, (id) => connected(id, Pause.undo), { concurrency: "unbounded", discard: true })
     return { _tag: "recovered", run: "unknown", vms: still } satisfies Recovered as Recovered
@@ -131,16 +128,10 @@ const undoAll = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinishe
               note({ kind: "undone", phase: phase.name, ...(vm === undefined ? {} : { vm }) })
             )
         },
-        conclude: ({ state, failures }) =>
+        conclude: (ended) =>
           Effect.gen(function* () {
-            const failed = [...new Set(state.notUndone)]
-            if (failed.length > 0)
-              return yield* new NotGivenBack({
-                vms: failed.map((vm) => ({
-                  vm,
-                  reason: RunLog.reasonOf(failures.findLast((failure) => failure.vm === vm)?.cause)
-                }))
-              })
+            const vms = Driver.notUndone(ended)
+            if (vms.length > 0) return yield* new NotGivenBack({ vms })
             if (journal._tag === "Some") yield* Effect.ignore(journal.value.end("rolled-back"))
             yield* log.emit({
               type: "outcome",

@@ -54,13 +54,7 @@ export type Resumed =
  * @since 0.1.0
  * @category models
  */
-export interface ResumeOptions {
-  readonly directory?: string
-  readonly listener?: RunLog.Listener
-  /** Where the journal is, if not in its place. */
-  readonly journal?: string
-  /** The ids of the VMs to bring back; all of them unless told. */
-  readonly vms?: ReadonlyArray<string>
+export interface ResumeOptions extends Recover.Options {
   /** The operator has seen that the guests are alive: nothing is asked before their sessions are finished. */
   readonly unverified?: boolean
   /** One resume at a time: the one that the boot started first, and systemd's. Waits for the other. */
@@ -215,8 +209,7 @@ const forward = (options: ResumeOptions) =>
         Effect.gen(function* () {
           const parked = Object.entries(state.vms).flatMap(([id, vm]): ReadonlyArray<Missing> => {
             if (vm.tag !== "parked") return []
-            const failure = failures.findLast((failure) => failure.vm === id)
-            const reason = failure === undefined ? "the agent was told to end." : RunLog.reasonOf(failure.cause)
+            const reason = Driver.reasonFor(failures, id) ?? "the agent was told to end."
             return [{ vm: id, step: After.phases[vm.index]?.name ?? "report", reason }]
           })
           const failed = [...parked, ...left]

@@ -71,7 +71,7 @@ const makeScopes = Effect.gen(function* () {
 })
 
 /** What the run begins with, and leaves nothing behind if it is refused. */
-const preflight = (options: Preflight.UpgradeOptions, log: RunLog, prelude: Effect.Effect<void, unknown>) =>
+const preflight = (options: Preflight.UpgradeOptions, log: RunLog) =>
   Effect.gen(function* () {
     const state = Files.stateOf(options.kernel)
     const { targets, stopped, image, from, unknown } = yield* Preflight.check(options)
@@ -109,8 +109,7 @@ const preflight = (options: Preflight.UpgradeOptions, log: RunLog, prelude: Effe
       hooks,
       journal,
       image: { path: options.kernel, state },
-      vms: new Map<string, CarriedVm>(targets.map((target) => [target.record.id, { ...target }])),
-      beforeFirstPause: prelude
+      vms: new Map<string, CarriedVm>(targets.map((target) => [target.record.id, { ...target }]))
     } satisfies Begun
   })
 
@@ -160,7 +159,7 @@ export const upgrade = (
         return vm
       }
 
-      // Everything here could have been done later, and would have cost the guests time.
+      // Once, however many VMs wait for it: everything here could have been done later, and would have cost the guests time.
       const prelude = yield* Effect.cached(
         Effect.gen(function* () {
           const { log, vms } = carrying()
@@ -193,7 +192,7 @@ export const upgrade = (
         switch (name) {
           case "preflight":
             // The lock and the VMs' lines are the whole run's.
-            return preflight(options, log, prelude).pipe(
+            return preflight(options, log).pipe(
               Effect.tapError((error) =>
                 Effect.sync(() => {
                   refusal = error
@@ -282,16 +281,16 @@ export const upgrade = (
           yield* Effect.ignore(journal.note({ kind: "undone", ...what }))
         })
 
-      const conclude = ({ result, state, failures }: Driver.Ended) =>
+      const conclude = (ended: Driver.Ended) =>
         Effect.gen(function* () {
+          const { result, state, failures } = ended
           if (result === "refused")
             return yield* refusal ??
               new PreconditionFailed({
                 what: `The preflight ended: ${reasonOf(failures[0]?.cause)}`,
                 next: "Try again"
               })
-          const reasonFor = (vm: string) => reasonOf(failures.findLast((failure) => failure.vm === vm)?.cause)
-          const notResumed = [...new Set(state.notUndone)].map((vm) => ({ vm, reason: reasonFor(vm) }))
+          const notResumed = Driver.notUndone(ended)
           if (notResumed.length === 0) {
             yield* Effect.ignore(carrying().journal.end(result))
             yield* watchdog?.release ?? Effect.void
