@@ -8,6 +8,7 @@ import type { HostLocked } from "@liveupdate/sdk/LiveUpdateError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Event from "../upgrade/Event.ts"
+import * as RunEvents from "../upgrade/RunEvents.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 
 /**
@@ -68,10 +69,9 @@ interface Wanted {
 /** The run that is under way, if it is the one that was asked for. */
 const sameRun = ({ kernel, vms }: Wanted) =>
   Effect.gen(function* () {
-    const run = (yield* RunLog.list()).at(-1)
-    if (run === undefined) return undefined
-    const events = Event.parseLines((yield* RunLog.readFrom(run, 0)).lines)
-    if (events.some(isOutcome)) return undefined
+    const last = yield* RunEvents.last
+    if (last === undefined || last.events.some(isOutcome)) return undefined
+    const { run, events } = last
     const preflight = events.find((event) => event.type === "step" && event.step === "preflight")
     const detail = preflight?.type === "step" ? preflight.detail : undefined
     const carried = Array.isArray(detail?.["vms"]) ? detail["vms"].map(String) : []

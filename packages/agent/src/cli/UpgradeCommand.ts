@@ -13,12 +13,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import * as Event from "../upgrade/Event.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
 import * as After from "../upgrade/phases/After.ts"
 import * as Before from "../upgrade/phases/Before.ts"
 import * as QuickStart from "../upgrade/QuickStart.ts"
 import * as Resume from "../upgrade/Resume.ts"
+import * as RunEvents from "../upgrade/RunEvents.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
@@ -220,7 +220,7 @@ const status = Command.make(
         return yield* new RunNotFound({ run: name })
       }
       if (following) return yield* Effect.asVoid(Joined.follow(name, Output.eventListener(output)))
-      const events = Event.parseLines((yield* RunLog.readFrom(name, 0)).lines)
+      const events = yield* RunEvents.of(name)
       if (output === "ndjson") {
         events.forEach(Output.eventListener(output))
         return yield* showHeld(output)

@@ -23,7 +23,13 @@ import * as StartInstructions from "./StartInstructions.ts"
  */
 export const session = "liveupdate-agent"
 
-const tokens = { program: Token.make(1n), snapshot: Token.make(2n), start: Token.make(3n) } as const
+/**
+ * Tokens of its session.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const tokens = { program: Token.make(1n), snapshot: Token.make(2n), start: Token.make(3n) } as const
 
 /** The descriptor under which the started program finds its snapshot. */
 const SNAPSHOT_FD = 4

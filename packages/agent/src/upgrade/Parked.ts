@@ -12,10 +12,10 @@ import * as StartedVmm from "../vmm/StartedVmm.ts"
 import { Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as Discarded from "./Discarded.ts"
-import * as Event from "./Event.ts"
+import type * as Event from "./Event.ts"
 import * as Handover from "./Handover.ts"
 import * as Resume from "./Resume.ts"
-import * as RunLog from "./RunLog.ts"
+import * as RunEvents from "./RunEvents.ts"
 
 /**
  * No guest of this id is parked here.
@@ -51,13 +51,6 @@ export interface Parked {
 
 const prefix = Handover.vmSession("")
 
-const eventsOfLastRun = Effect.gen(function* () {
-  const run = (yield* RunLog.list()).at(-1)
-  if (run === undefined) return []
-  const { lines } = yield* RunLog.readFrom(run, 0)
-  return Event.parseLines(lines)
-})
-
 const failureOf = (events: ReadonlyArray<Event.Event>, vm: string): Parked["failed"] => {
   const event = events.findLast((event) => event.type === "step" && event.vm === vm && event.status === "failed")
   return event?.type === "step"
@@ -74,7 +67,7 @@ const failureOf = (events: ReadonlyArray<Event.Event>, vm: string): Parked["fail
 export const list = Effect.gen(function* () {
   const store = yield* VmStore
   const held = (yield* Custody.list).filter(({ session }) => session.startsWith(prefix))
-  const events = held.length === 0 ? [] : yield* eventsOfLastRun
+  const events = held.length === 0 ? [] : ((yield* RunEvents.last)?.events ?? [])
   return yield* Effect.forEach(held, ({ session, holder, pid }) => {
     const vm = session.slice(prefix.length)
     return store.get(vm).pipe(

@@ -5,15 +5,17 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
+import * as Token from "@liveupdate/sdk/Token"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as CarriedAgent from "./CarriedAgent.ts"
-import * as Event from "./Event.ts"
+import * as MemoryChecks from "./doctor/MemoryChecks.ts"
 import * as Handover from "./Handover.ts"
 import * as Hooks from "./Hooks.ts"
 import * as Preflight from "./Preflight.ts"
 import * as After from "./phases/After.ts"
 import * as Before from "./phases/Before.ts"
+import * as RunEvents from "./RunEvents.ts"
 import * as RunLog from "./RunLog.ts"
 import * as TimeLine from "./TimeLine.ts"
 
@@ -116,7 +118,7 @@ const sessionOf = ({ id, config }: Preflight.Examined["vms"][number]): PlannedSe
   files: [
     memfd("ram", Handover.tokens.ram, config.memoryBytes, true),
     memfd("state", Handover.tokens.state, undefined, false),
-    memfd("manifest", 0n, undefined, false)
+    memfd("manifest", Token.manifest, undefined, false)
   ]
 })
 
@@ -129,9 +131,9 @@ const agentSession = (): ReadonlyArray<PlannedSession> =>
         {
           session: CarriedAgent.session,
           files: [
-            memfd("program", 1n, size(process.execPath), true),
-            memfd("snapshot", 2n, undefined, true),
-            memfd("start", 3n, undefined, true)
+            memfd("program", CarriedAgent.tokens.program, size(process.execPath), true),
+            memfd("snapshot", CarriedAgent.tokens.snapshot, undefined, true),
+            memfd("start", CarriedAgent.tokens.start, undefined, true)
           ]
         }
       ]
@@ -139,8 +141,7 @@ const agentSession = (): ReadonlyArray<PlannedSession> =>
 
 const available = (): number | undefined => {
   try {
-    const kib = /^MemAvailable: +(\d+) kB$/m.exec(Fs.readFileSync("/proc/meminfo", "utf8"))?.[1]
-    return kib === undefined ? undefined : Number(kib) * 1024
+    return MemoryChecks.availableBytes(Fs.readFileSync("/proc/meminfo", "utf8"))
   } catch {
     return undefined
   }
@@ -150,8 +151,7 @@ const available = (): number | undefined => {
 const lastMeasured = (directory: string | undefined) =>
   Effect.gen(function* () {
     for (const run of [...(yield* RunLog.list(directory))].reverse().slice(0, 20)) {
-      const events = Event.parseLines((yield* RunLog.readFrom(run, 0, directory)).lines)
-      const line = TimeLine.make(events)
+      const line = TimeLine.make(yield* RunEvents.of(run, directory))
       if (line !== undefined) return { run, blackouts: line.blackouts }
     }
     return undefined
@@ -169,7 +169,7 @@ export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
     const { hooks, problems } = yield* Hooks.find()
     const sessions = [
       ...agentSession(),
-      { session: Handover.indexSession, files: [memfd("manifest", 0n, undefined, true)] },
+      { session: Handover.indexSession, files: [memfd("manifest", Token.manifest, undefined, true)] },
       ...examined.vms.map(sessionOf)
     ]
     const preserved = sessions.flatMap((_) => _.files).reduce((sum, file) => sum + (file.bytes ?? 0), 0)

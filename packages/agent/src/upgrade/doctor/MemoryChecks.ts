@@ -40,19 +40,28 @@ const needs = (facts: Facts): ReadonlyArray<{ readonly what: string; readonly by
 }
 
 /**
- * `MemAvailable` is the kernel's own estimate (`si_mem_available` in `mm/show_mem.c`).
+ * Bytes that are available, as /proc/meminfo has them: `MemAvailable` is the kernel's own estimate (`si_mem_available` in
+ * `mm/show_mem.c`).
  *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const availableBytes = (meminfo: string): number | undefined => {
+  const kib = /^MemAvailable:\s*(\d+) kB$/m.exec(meminfo)?.[1]
+  return kib === undefined ? undefined : Number(kib) * 1024
+}
+
+/**
  * @since 0.1.0
  * @category checks
  */
 export const memory = (facts: Facts): Judgement => {
-  const kib = /^MemAvailable:\s*(\d+) kB$/m.exec(value(facts.meminfo) ?? "")?.[1]
-  if (kib === undefined)
+  const available = availableBytes(value(facts.meminfo) ?? "")
+  if (available === undefined)
     return unknown(
       `the memory that is free is not known: ${facts.meminfo._tag === "known" ? "/proc/meminfo has no MemAvailable" : reasonOf(facts.meminfo)}`,
       "See: free -m"
     )
-  const available = Number(kib) * 1024
   const list = needs(facts)
   const needed = list.reduce((total, { bytes }) => total + bytes, 0)
   const sum = list.map(({ what, bytes }) => `${mib(bytes)} ${what}`).join(", ")
