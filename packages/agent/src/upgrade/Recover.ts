@@ -17,8 +17,6 @@ import * as Before from "./phases/Before.ts"
 import * as Jump from "./phases/Jump.ts"
 import * as LoadKernel from "./phases/LoadKernel.ts"
 import * as Pause from "./phases/Pause.ts"
-import * as PreserveRunning from "./phases/PreserveRunning.ts"
-import * as SaveState from "./phases/SaveState.ts"
 import * as RunLog from "./RunLog.ts"
 import { JournalCorrupt, NotGivenBack } from "./UpgradeError.ts"
 
@@ -77,36 +75,32 @@ const letRun = (vms: ReadonlyArray<string>) =>
     return { _tag: "recovered", run: "unknown", vms: still } satisfies Recovered as Recovered
   })
 
+/** There is nothing to give back of a VM that has ended. */
+const runAgain = (id: string, log: RunLog.RunLog) =>
+  connected(id, (connection) => Effect.whenEffect(Pause.undo(connection), Pause.observe(connection))).pipe(
+    Effect.catchTags({
+      VmmExited: (error) => Effect.logWarning(error.message),
+      VmNotFound: (error) => Effect.logWarning(error.message)
+    }),
+    Effect.asVoid,
+    log.step<void>("recover", { vm: id })
+  )
+
 const undoOf = (
   phase: Phase,
   id: string | undefined,
   { run, hooks }: Journal.Begin,
   log: RunLog.RunLog
-): Effect.Effect<void, unknown, Vmm | VmStore | Kexec.Kexec> => {
-  const told = { run, ...(id === undefined ? {} : { vm: id }) }
-  switch (phase.name as Before.Name) {
-    case "load-kernel":
-      return Effect.whenEffect(LoadKernel.undo, LoadKernel.observe).pipe(Effect.asVoid)
-    case "preserve-running":
-      return PreserveRunning.undo(hooks, told)
-    case "save-state":
-      return SaveState.undo(hooks, told)
-    case "pause":
-      return id === undefined
-        ? Effect.void
-        : connected(id, (connection) => Effect.whenEffect(Pause.undo(connection), Pause.observe(connection))).pipe(
-            // There is nothing to give back of a VM that has ended.
-            Effect.catchTags({
-              VmmExited: (error) => Effect.logWarning(error.message),
-              VmNotFound: (error) => Effect.logWarning(error.message)
-            }),
-            Effect.asVoid,
-            log.step<void>("recover", { vm: id })
-          )
-    default:
-      return Effect.void
-  }
-}
+): Effect.Effect<void, unknown, Vmm | VmStore | Kexec.Kexec> =>
+  Before.undo<unknown, Vmm | VmStore | Kexec.Kexec>(
+    phase,
+    hooks,
+    { run, ...(id === undefined ? {} : { vm: id }) },
+    {
+      pause: id === undefined ? Effect.void : runAgain(id, log),
+      loadKernel: Effect.asVoid(Effect.whenEffect(LoadKernel.undo, LoadKernel.observe))
+    }
+  )
 
 const undoAll = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinished" }>, options: Options) =>
   Effect.scoped(

@@ -227,6 +227,9 @@ export const upgrade = (
         }
       }
 
+      const aboutOf = (vm: string | undefined): Hooks.About =>
+        vm === undefined ? { run: log.run } : about(carrying(), vmOf(vm))
+
       const run = (
         phase: Phase.Phase,
         vm: string | undefined
@@ -239,7 +242,7 @@ export const upgrade = (
           )
         const { journal, hooks } = carrying()
         const what = { phase: phase.name, ...(vm === undefined ? {} : { vm }) }
-        const told = vm === undefined ? { run: log.run } : about(carrying(), vmOf(vm))
+        const told = aboutOf(vm)
         return Effect.gen(function* () {
           yield* journal.note({ kind: "intent", ...what })
           yield* Hooks.checkpoint(hooks, "before", phase.name, told)
@@ -249,29 +252,19 @@ export const upgrade = (
         })
       }
 
-      const undoEffect = (phase: Phase.Phase, vm: string | undefined) => {
-        const { hooks } = carrying()
-        switch (phase.name as Before.Name) {
-          case "preserve-running":
-            return PreserveRunning.undo(hooks, about(carrying(), vmOf(vm)))
-          case "save-state":
-            return SaveState.undo(hooks, about(carrying(), vmOf(vm)))
-          case "pause":
-            return Pause.undo(vmOf(vm).connection).pipe(
-              Effect.zipRight(
-                log.emit({ type: "step", step: "pause", status: "undone", ...(vm === undefined ? {} : { vm }) })
-              )
-            )
-          default:
-            return Effect.void
-        }
-      }
+      const runAgain = (vm: string | undefined) =>
+        Effect.suspend(() => Pause.undo(vmOf(vm).connection)).pipe(
+          Effect.zipRight(
+            log.emit({ type: "step", step: "pause", status: "undone", ...(vm === undefined ? {} : { vm }) })
+          )
+        )
 
       const undo = (phase: Phase.Phase, vm: string | undefined) =>
         Effect.gen(function* () {
-          const { journal, vms } = carrying()
+          const { journal, hooks, vms } = carrying()
           const what = { phase: phase.name, ...(vm === undefined ? {} : { vm }) }
-          yield* undoEffect(phase, vm).pipe(
+          // The kernel is unloaded with its scope.
+          yield* Before.undo(phase, hooks, aboutOf(vm), { pause: runAgain(vm), loadKernel: Effect.void }).pipe(
             Effect.ensuring(phase.name === "load-kernel" ? scopes.close("index") : Effect.void),
             Effect.ensuring(scopes.close(phase.name, vm))
           )

@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Hooks from "../Hooks.ts"
 import * as Phase from "../Phase.ts"
 import * as Jump from "./Jump.ts"
 import * as LoadKernel from "./LoadKernel.ts"
@@ -39,3 +41,30 @@ export const phases = [
  * @category models
  */
 export type Name = (typeof phases)[number]["name"]
+
+/**
+ * How a phase is undone, by a live agent and by whoever comes after one that died: the operator's programs are told alike. `own` is what
+ * differs: the one has the VM's line and the kernel's scope in its hands, the other looks at what is there.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const undo = <E, R>(
+  phase: Phase.Phase,
+  hooks: Hooks.Hooks,
+  about: Hooks.About,
+  own: { readonly pause: Effect.Effect<void, E, R>; readonly loadKernel: Effect.Effect<void, E, R> }
+): Effect.Effect<void, E, R> => {
+  switch (phase.name as Name) {
+    case "load-kernel":
+      return own.loadKernel
+    case "preserve-running":
+      return PreserveRunning.undo(hooks, about)
+    case "pause":
+      return own.pause
+    case "save-state":
+      return SaveState.undo(hooks, about)
+    default:
+      return Effect.void
+  }
+}
