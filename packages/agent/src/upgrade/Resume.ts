@@ -160,8 +160,6 @@ const forward = (options: ResumeOptions) =>
           )
         )
       )
-      let left: ReadonlyArray<Missing> = []
-
       const effectOf = (phase: Phase.Phase, vm: ReturningVm) => {
         if (vm.settled === true) return Effect.void
         switch (phase.name as Exclude<After.Name, "report">) {
@@ -180,15 +178,11 @@ const forward = (options: ResumeOptions) =>
 
       const report = Effect.gen(function* () {
         yield* options.onRunning ?? Effect.void
-        left = (yield* Effect.forEach(
-          index.vms.filter((vm) => !asked.includes(vm)),
-          leave
-        )).flat()
         yield* closeAccounts(from, log)
         yield* CarriedAgent.discard
       })
 
-      const run = (phase: Phase.Phase, id: string | undefined) => {
+      const run = (phase: Phase.Phase, id: string | undefined): Effect.Effect<unknown, unknown, Services> => {
         const one = id === undefined ? undefined : vms.get(id)
         if (one === undefined)
           return Effect.zipRight(Hooks.checkpoint(hooks, "before", phase.name, { run: index.run }), report)
@@ -212,7 +206,9 @@ const forward = (options: ResumeOptions) =>
             const reason = Driver.reasonFor(failures, id) ?? "the agent was told to end."
             return [{ vm: id, step: After.phases[vm.index]?.name ?? "report", reason }]
           })
-          const failed = [...parked, ...left]
+          // Asked here, and not in the report, which may fail: the index is finished when nobody waits any more.
+          const others = index.vms.filter((vm) => !asked.includes(vm))
+          const failed = [...parked, ...(yield* Effect.forEach(others, leave)).flat()]
           const { journal, leftBehind } = yield* closeJournal(index, options.journal)
           const behind = leftBehind.length === 0 ? {} : { leftBehind }
           const detail = { ...(yield* HostFacts.processCost()), journal, ...behind }

@@ -7,6 +7,7 @@
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Apart from "../../vmm/Apart.ts"
 import type { Carrying } from "../Carrying.ts"
 import * as Files from "../Files.ts"
 import * as Hooks from "../Hooks.ts"
@@ -20,6 +21,14 @@ import { reasonOf } from "../RunLog.ts"
  * @category phases
  */
 export const phase = Phase.host("jump", "at", Duration.infinity)
+
+/**
+ * Of a jump that was refused.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const undo = (hooks: Hooks.Hooks, about: Hooks.About) => Hooks.undo(hooks, "pre-jump", about)
 
 /**
  * `cost` is what the event of the jump tells of this process.
@@ -39,12 +48,4 @@ export const run = ({ log, hooks }: Carrying, cost: Effect.Effect<Readonly<Recor
         log.emit({ type: "step", step: "jump", status: "failed", detail: { reason: reasonOf(error) } })
       )
     )
-  })
-
-/**
- * Of a jump that was refused.
- *
- * @since 0.1.0
- * @category operations
- */
-export const undo = (hooks: Hooks.Hooks, about: Hooks.About) => Hooks.undo(hooks, "pre-jump", about)
+  }).pipe(Effect.onError(() => Apart.run(undo(hooks, { run: log.run }))))
