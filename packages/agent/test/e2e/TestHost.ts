@@ -66,6 +66,8 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     readonly booted: Effect.Effect<void>
     /** Waits until there is no keeper: one that holds nothing more ends by itself, and takes its socket along. */
     readonly keeperGone: Effect.Effect<void>
+    /** Waits until there is no watchdog: one whose agent has died ends when every guest runs. */
+    readonly watchdogGone: Effect.Effect<void>
     /** `uname -r` */
     readonly release: Effect.Effect<string>
     readonly bootId: Effect.Effect<string>
@@ -232,6 +234,9 @@ const make = (label: string, options: Options) =>
       booted: Effect.asVoid(inside("systemctl", "is-system-running", "--wait")),
       keeperGone: Effect.asVoid(
         output("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
+      ),
+      watchdogGone: Effect.asVoid(
+        output("timeout", "120", "sh", "-c", "while pgrep -f '[r]esume.cjs --watch'; do sleep 0.1; done")
       ),
       release: output("uname", "-r"),
       bootId: output("cat", "/proc/sys/kernel/random/boot_id"),

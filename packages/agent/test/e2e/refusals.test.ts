@@ -33,10 +33,6 @@ const guestCountsOn = (id: string) =>
   })
 const countsOn = guestCountsOn(vm)
 
-const watchdogGone = Effect.flatMap(TestHost.TestHost, (host) =>
-  host.output("timeout", "60", "sh", "-c", "while pgrep -f '[r]esume.cjs --watch'; do sleep 0.1; done")
-)
-
 /** A second, smaller guest with two processors. */
 const secondSpec = (id: string) => ({ ...spec, id, memory: "64M", cpus: 2, cmdline: "console=ttyS0 quiet" })
 
@@ -402,7 +398,7 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
       const bootId = yield* host.bootId
       const said = yield* upgradeBut(at("pause", "done"), "kill -KILL $pid")
       assert.strictEqual(said.code, 137, said.stderr)
-      yield* watchdogGone
+      yield* host.watchdogGone
       const events = eventsOf((yield* host.agent("status", "--output", "ndjson")).stdout)
       const [paused, runs] = ["pause", "recover"].map((step) =>
         events.findLast((event) => event.type === "step" && event.step === step && event.status === "done")

@@ -5,9 +5,10 @@ import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Event from "../../src/upgrade/Event.ts"
 import * as GuestConsole from "../e2e/GuestConsole.ts"
+import * as GuestDisk from "../e2e/GuestDisk.ts"
 import * as ProgramBundle from "../e2e/ProgramBundle.ts"
 import * as TestHost from "../e2e/TestHost.ts"
-import { bystander, directory, disk, doneFile, forget, make, script, victim } from "./Faults.ts"
+import { bystander, disk, doneFile, forget, make, script, victim } from "./Faults.ts"
 import * as Matrix from "./Matrix.ts"
 
 const agent = "/usr/local/bin/agent"
@@ -37,7 +38,7 @@ const boot = (id: string) =>
 
 export const start = Effect.gen(function* () {
   const { write } = yield* host
-  yield* output(`mkdir -p ${directory}; truncate -s 32M ${disk}; mkfs.ext4 -q ${disk}`)
+  yield* GuestDisk.make(disk)
   yield* write("/opt/liveupdate/holder.mjs", yield* ProgramBundle.make(new URL("programs/holder.ts", import.meta.url)))
   for (const id of [victim, bystander]) yield* boot(id)
 })
@@ -131,8 +132,6 @@ const parkedIsTold = Effect.gen(function* () {
   assert.include((yield* shell(`${agent} park --list`)).stdout, `agent discard --vm ${victim} --yes`)
 })
 
-const watchdogGone = output(`timeout 120 sh -c "while pgrep -f '[r]esume.cjs --watch'; do sleep 0.2; done"`)
-
 type Check = (said: Ended, cell: Matrix.Runnable, remedy: string) => Effect.Effect<void, never, TestHost.TestHost>
 
 const bothCountOn = Effect.forEach([victim, bystander], countsOn, { discard: true })
@@ -157,7 +156,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
     Effect.gen(function* () {
       stayed(said, 6, 7, 137)
       yield* output(remedy)
-      yield* watchdogGone
+      yield* Effect.flatMap(host, (_) => _.watchdogGone)
       // Whoever comes next finds the rest, such as a kernel that is loaded still.
       yield* shell(`${agent} resume`)
       yield* bothCountOn
@@ -210,14 +209,10 @@ const checks: { readonly [E in Matrix.End]: Check } = {
   "cold-boot": (said, { phase }) =>
     Effect.gen(function* () {
       assert.strictEqual(said, "gone")
-      const { inside } = yield* host
       const status = yield* shell(`${agent} status`)
       // Nothing was begun in the preflight.
       if (phase !== "preflight") assert.include(status.stdout, "cold-boot: ", status.stderr)
-      // The plug was pulled: the disk's journal is played back, as a mount would, and there is nothing to repair.
-      yield* inside("fsck.ext4", "-y", "-E", "journal_only", disk)
-      const fsck = yield* inside("fsck.ext4", "-fn", disk)
-      assert.strictEqual(fsck.code, 0, fsck.stdout)
+      yield* GuestDisk.assertConsistent(disk)
       for (const id of [victim, bystander]) yield* boot(id)
     })
 }

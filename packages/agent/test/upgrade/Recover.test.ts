@@ -9,22 +9,11 @@ import type * as Event from "../../src/upgrade/Event.ts"
 import * as HostFacts from "../../src/upgrade/HostFacts.ts"
 import * as Journal from "../../src/upgrade/Journal.ts"
 import * as Recover from "../../src/upgrade/Recover.ts"
-import { makeRecord, type VmConfig } from "../../src/vmm/Vm.ts"
+import { makeRecord } from "../../src/vmm/Vm.ts"
 import { type VmConnection, Vmm, type VmStatus } from "../../src/vmm/Vmm.ts"
 import { QmpTimeout, VmmExited } from "../../src/vmm/VmmError.ts"
 import * as VmStore from "../../src/vmm/VmStore.ts"
-
-const config = (id: string): VmConfig => ({
-  id,
-  memoryBytes: 1 << 20,
-  cpus: 1,
-  machine: "q35",
-  accelerator: "kvm",
-  cpu: "host",
-  disks: [],
-  binary: "/bin/false",
-  args: []
-})
+import { vmConfig } from "./vmConfig.ts"
 
 /** A host with two VMs, in the states given, and what was done to it. */
 const make = (states: Record<string, VmStatus["state"] | "gone" | "hangs">, kernelLoaded = true) =>
@@ -40,7 +29,7 @@ const make = (states: Record<string, VmStatus["state"] | "gone" | "hangs">, kern
       Effect.gen(function* () {
         const { prepare, put } = yield* VmStore.VmStore
         const paths = yield* prepare(id)
-        yield* put(makeRecord(paths, { pid: 1, pidStartTime: "1", ramFd: 3, config: config(id) }, 0))
+        yield* put(makeRecord(paths, { pid: 1, pidStartTime: "1", ramFd: 3, config: vmConfig(id) }, 0))
       })
     ).pipe(Effect.provide(store))
     const connect = (id: string): VmConnection => ({

@@ -6,20 +6,10 @@ import * as Queue from "effect/Queue"
 import * as TestClock from "effect/TestClock"
 import * as Executable from "../../src/upgrade/Executable.ts"
 import { verify } from "../../src/upgrade/Verify.ts"
-import type { VmConfig } from "../../src/vmm/Vm.ts"
 import type { VmConnection } from "../../src/vmm/Vmm.ts"
+import { vmConfig } from "./vmConfig.ts"
 
-const config: VmConfig = {
-  id: "web-1",
-  memoryBytes: 1 << 24,
-  cpus: 1,
-  machine: "q35",
-  accelerator: "kvm",
-  cpu: "host",
-  disks: [],
-  binary: "/bin/false",
-  args: []
-}
+const config = vmConfig("web-1")
 
 const unused = Effect.dieMessage("not asked for")
 
