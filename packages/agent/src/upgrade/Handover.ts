@@ -9,14 +9,6 @@ import * as Schema from "effect/Schema"
 import { Hooks } from "./Hooks.ts"
 
 /**
- * What the names of all sessions of the agent begin with.
- *
- * @since 0.1.0
- * @category constants
- */
-export const prefix = "liveupdate-"
-
-/**
  * The session that lists all others; its name is the only thing that the next kernel's agent has to know.
  *
  * @since 0.1.0

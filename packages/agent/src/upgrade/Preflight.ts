@@ -21,7 +21,6 @@ import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } fr
 import * as CommandLine from "./CommandLine.ts"
 import * as TargetChecks from "./doctor/TargetChecks.ts"
 import * as TargetFacts from "./doctor/TargetFacts.ts"
-import * as Handover from "./Handover.ts"
 import type * as Hooks from "./Hooks.ts"
 import * as HostFacts from "./HostFacts.ts"
 import type * as Phase from "./Phase.ts"
@@ -210,12 +209,12 @@ const requireRoot: Effect.Effect<void, PreconditionFailed> = Effect.suspend(() =
   process.getuid?.() === 0 ? Effect.void : fail("A live update needs root", "Run the agent as root")
 )
 
-/** A handover that isn't finished, or a VM that is parked: the kernel has its sessions still, and their names are taken. */
+/** Of a handover that isn't finished, a parked VM, or somebody else: what is in a session that is held would be lost with the jump. */
 const checkFinished = Effect.gen(function* () {
-  const held = (yield* Custody.list).filter(({ session }) => session.startsWith(Handover.prefix))
+  const held = yield* Custody.list
   if (held.length > 0)
     return yield* fail(
-      `The last live update is not finished, these sessions wait still: ${held.map((_) => _.session).join(", ")}`,
+      `The memory in these sessions would be lost, they wait to be finished since an earlier live update: ${held.map((_) => _.session).join(", ")}`,
       "See: agent park --list. Bring the VMs back, agent resume, or give one up: agent discard --vm ID"
     )
 })

@@ -96,6 +96,14 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
       assert.match(examined, /^ +→ Don't reboot\. .*agent resume$/m)
       // It was there before any agent: the first process has retrieved the session.
       assert.strictEqual(yield* host.output("readlink", `/proc/${keeper}/exe`), "/usr/lib/liveupdate/init")
+      // Its memory would be lost with the next jump.
+      const another = yield* host.inside(
+        "/usr/local/bin/agent",
+        ...["upgrade", "--vm", well, "--abandon", doubted, "--kernel", yield* host.otherKernel]
+      )
+      assert.strictEqual(another.code, 5, another.stderr)
+      assert.include(another.stderr, "liveupdate-vm-c")
+      assert.include(another.stderr, "agent discard --vm ID")
     })
   )
 
