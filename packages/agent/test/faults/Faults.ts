@@ -108,10 +108,7 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
           : "echo something else >/boot/vmlinuz-target",
     remedy: "rm -f /boot/vmlinuz-target"
   }),
-  "retrieve-fails": () => ({
-    at: "pkill -STOP -f ^liveupdate-keeper",
-    remedy: "pkill -CONT -f ^liveupdate-keeper; true"
-  }),
+  "retrieve-fails": () => ({ at: inject("error=EIO:when=1+"), remedy: "pkill strace; true" }),
   "vmm-wont-start": () => ({
     checkpoint: "before:jump",
     at: `mv ${disk} ${disk}.away; sync`,

@@ -44,7 +44,7 @@ export const faults = {
   "token-used": "somebody else has a file in the VM's session, at the token that the agent is about to use",
   "already-preserved": "somebody else has preserved the very file in a session of theirs",
   "image-replaced": "the next kernel's image is another file; at the jump: the loaded image was unloaded",
-  "retrieve-fails": "whoever holds the sessions doesn't answer",
+  "retrieve-fails": "the kernel doesn't give back what a session holds (EIO)",
   "vmm-wont-start": "the VM's disk is not there any more",
   "load-fails": "the saved state is damaged",
   "finish-refused": "the kernel refuses to finish the session (EBUSY)",
@@ -122,7 +122,8 @@ export const cells: ReadonlyArray<Cell> = [
     },
     "the image has done its work"
   ),
-  ...row("retrieve-fails", { retrieve: "parked" }, "nothing is retrieved"),
+  // Parked, until systemd's start of the resume comes, at the same boot.
+  ...row("retrieve-fails", { retrieve: "upgraded" }, "nothing is retrieved"),
   ...row("vmm-wont-start", { restore: "parked" }, "no VMM is started"),
   ...row("load-fails", { restore: "unusable" }, "no state is loaded"),
   ...row("finish-refused", { finish: "upgraded", report: "upgraded" }, "nothing is finished"),
