@@ -12,6 +12,7 @@ import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
 import { type ResumeOptions, resume } from "../upgrade/Resume.ts"
 import type { Listener } from "../upgrade/RunLog.ts"
+import * as Priority from "../vmm/Priority.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
 import { forced, run } from "./Runner.ts"
@@ -58,7 +59,7 @@ export const program = (listener: Listener, options: Omit<ResumeOptions, "listen
     force: forced,
     ...options,
     listener: output.listener,
-    onRunning: Effect.zipRight(signalReady, output.release)
+    onRunning: Effect.all([signalReady, Priority.giveBack, output.release], { discard: true })
   }).pipe(
     Effect.ensuring(output.release),
     Effect.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
