@@ -54,6 +54,7 @@ const inject = (what: string) => `
 
 const journal = "/var/lib/liveupdate/journal"
 const fill = "/var/lib/liveupdate/fill"
+const consoles = [victim, bystander].map((id) => `/var/lib/liveupdate/vms/${id}/console.log`).join(" ")
 const agent = "/usr/local/bin/agent"
 const node = "/usr/local/bin/node"
 
@@ -79,8 +80,11 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   },
   deadline: (phase) => ({ at: "sleep 4", options: ["--deadline", `${phase}=3`] }),
   "disk-full": () => ({
-    // What the kernel gives root beyond what others get is filled as well.
-    at: `fallocate -l $(df --output=avail -B1 / | tail -1) ${fill} || true; cat /dev/zero >${fill}2 2>/dev/null || true`,
+    // What the guests write has its room, as on a host with disks for them: QEMU would stop a guest whose disk can't grow, as it does
+    // without a live update. What the kernel gives root beyond what others get is filled as well.
+    at: `fallocate -n -l $(stat -c %s ${disk}) ${disk}
+      for console in ${consoles}; do fallocate -n -o $(stat -c %s $console) -l 4M $console; done
+      fallocate -l $(df --output=avail -B1 / | tail -1) ${fill} || true; cat /dev/zero >${fill}2 2>/dev/null || true`,
     remedy: `rm -f ${fill} ${fill}2`
   }),
   "journal-corrupt": (phase) => ({
