@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as Driver from "./Driver.ts"
+import * as Event from "./Event.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Journal from "./Journal.ts"
 import * as Machine from "./Machine.ts"
@@ -159,6 +160,25 @@ const coldBoot = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinish
   )
 
 /**
+ * A run that went through, of which the disk had no room for the outcome. That it went through is sure: it was at work under this kernel, and
+ * nothing that was handed over is left.
+ */
+const closeLog = ({ run, vms, boot: from }: Journal.Begin, boot: string, options: Options) =>
+  Effect.gen(function* () {
+    if (from === boot) return
+    const { lines } = yield* RunLog.readFrom(run, 0, options.directory)
+    const events = Event.parseLines(lines)
+    if (!events.some((event) => event.boot === boot) || events.some(({ type }) => type === "outcome")) return
+    const log = yield* RunLog.open({ ...options, run })
+    yield* log.emit({
+      type: "outcome",
+      result: "upgraded",
+      message: `The host went to ${yield* HostFacts.kernelRelease}, and nothing of ${vms.join(", ")} waits any more; the agent that saw it end could not write that down`
+    })
+    yield* log.flush
+  }).pipe(Effect.scoped)
+
+/**
  * Does it, if there is anything to do. Only under the host's lock, or the run may be alive; and only when nothing was handed over, or
  * there is no way back.
  *
@@ -172,8 +192,10 @@ export const recover = Effect.fn("Recover.recover")(function* (options: Options 
   const reading = yield* Journal.read(options.journal)
   const boot = yield* HostFacts.bootId
   switch (reading._tag) {
-    case "none":
     case "ended":
+      yield* closeLog(reading.begin, boot, options)
+      return yield* letRun(options.vms ?? [])
+    case "none":
       return yield* letRun(options.vms ?? [])
     case "unfinished":
       return yield* reading.begin.boot === boot ? undoAll(reading, options) : coldBoot(reading, options)

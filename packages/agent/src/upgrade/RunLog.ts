@@ -77,6 +77,15 @@ export interface RunLog {
 export const fileOf = (run: string, directory: string = defaultDirectory): string =>
   Path.join(directory, run, "events.ndjson")
 
+/** A whole line or none: half of one would take the next with it. */
+const append = (file: number, line: string): void => {
+  const bytes = Buffer.from(line)
+  const written = Fs.writeSync(file, bytes)
+  if (written === bytes.length) return
+  Fs.ftruncateSync(file, Fs.fstatSync(file).size - written)
+  throw new Error("ENOSPC: no room for a whole line")
+}
+
 /**
  * Opens the log of a run, new or continued. A disk that can't be written doesn't stop a run that is past the jump: events
  * still reach the listener.
@@ -101,7 +110,7 @@ export const open = (options: {
           Fs.mkdirSync(Path.join(directory, run), { recursive: true, mode: 0o700 })
           file = Fs.openSync(fileOf(run, directory), "a", 0o600)
         }
-        if (typeof file === "number") Fs.writeSync(file, line)
+        if (typeof file === "number") append(file, line)
         return undefined
       } catch (error) {
         file ??= "none"

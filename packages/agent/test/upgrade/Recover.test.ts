@@ -103,7 +103,52 @@ const paused = [
   { phase: "save-state", vm: "a" }
 ]
 
+/** A run whose agent has closed the journal, with what its log says by then. */
+const ended = (file: string, began: string, said: ReadonlyArray<{ readonly boot: string; readonly type: string }>) =>
+  Effect.gen(function* () {
+    yield* write(file, began, paused)
+    yield* Effect.scoped(Effect.flatMap(Journal.reopen(file), (journal) => journal.end("jumped")))
+    const log = join(file, "..", "runs", "r", "events.ndjson")
+    const about = { version: 1, run: "r", monotonic: 1, step: "pause", status: "done", result: "upgraded", message: "" }
+    yield* Effect.sync(() => {
+      Fs.mkdirSync(join(log, ".."), { recursive: true })
+      Fs.writeFileSync(log, said.map((event) => `${JSON.stringify({ ...about, ...event })}\n`).join(""))
+    })
+  })
+
 describe("Recover", () => {
+  it.scoped("a run that went through and could not say so: it is said, once", () =>
+    Effect.gen(function* () {
+      const { did, events, journal, recover } = yield* make({ a: "running" })
+      const boot = yield* HostFacts.bootId
+      yield* ended(journal, "an earlier boot", [
+        { boot: "an earlier boot", type: "step" },
+        { boot, type: "step" }
+      ])
+      assert.deepStrictEqual(yield* recover(), { _tag: "nothing" })
+      yield* recover()
+      assert.deepStrictEqual(did, [])
+      assert.deepStrictEqual(
+        events.map((event) => event.type === "outcome" && event.result),
+        ["upgraded"]
+      )
+    })
+  )
+
+  it.scoped("nobody says that a run went through that was not seen under this kernel, or has an outcome", () =>
+    Effect.gen(function* () {
+      const { events, journal, recover } = yield* make({ a: "running" })
+      const boot = yield* HostFacts.bootId
+      yield* ended(journal, "an earlier boot", [{ boot: "an earlier boot", type: "step" }])
+      yield* recover()
+      yield* ended(journal, boot, [{ boot, type: "step" }])
+      yield* recover()
+      yield* ended(journal, "an earlier boot", [{ boot, type: "outcome" }])
+      yield* recover()
+      assert.deepStrictEqual(events, [])
+    })
+  )
+
   it.scoped("nothing was begun: nothing is done", () =>
     Effect.gen(function* () {
       const { did, recover } = yield* make({ a: "paused" })
