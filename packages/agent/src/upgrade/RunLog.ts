@@ -86,6 +86,16 @@ const append = (file: number, line: string): void => {
   throw new Error("ENOSPC: no room for a whole line")
 }
 
+/** To be appended to. A power cut may have left half a line, which would take the next with it: it gets its end. */
+const openToAppend = (path: string): number => {
+  Fs.mkdirSync(Path.dirname(path), { recursive: true, mode: 0o700 })
+  const file = Fs.openSync(path, "a+", 0o600)
+  const { size } = Fs.fstatSync(file)
+  const last = Buffer.alloc(1)
+  if (size > 0 && Fs.readSync(file, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a) Fs.writeSync(file, "\n")
+  return file
+}
+
 /**
  * Opens the log of a run, new or continued. A disk that can't be written doesn't stop a run that is past the jump: events
  * still reach the listener.
@@ -106,10 +116,7 @@ export const open = (options: {
     yield* Effect.addFinalizer(() => Effect.sync(() => typeof file === "number" && Fs.closeSync(file)))
     const write = (line: string) => {
       try {
-        if (file === undefined) {
-          Fs.mkdirSync(Path.join(directory, run), { recursive: true, mode: 0o700 })
-          file = Fs.openSync(fileOf(run, directory), "a", 0o600)
-        }
+        file ??= openToAppend(fileOf(run, directory))
         if (typeof file === "number") append(file, line)
         return undefined
       } catch (error) {
