@@ -105,7 +105,7 @@ const sides = { before: "before: can be undone", at: "the jump: can't", after: "
 const row = ({ name, side, per, barrier, concurrency, deadline }: Machine.Phases[number]) =>
   `| \`${name}\` | ${sides[side]} | ${per === "host" ? "host" : "each VM"} | ${
     per === "host" || barrier ? "all VMs have come as far" : "its VM has come as far"
-  } | ${per === "host" ? "" : concurrency} | ${
+  } | ${per === "host" ? "" : Number.isFinite(concurrency) ? concurrency : "all"} | ${
     Duration.isFinite(deadline) ? `${Duration.toSeconds(deadline)} s` : "none"
   } |`
 

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Os from "node:os"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -104,9 +103,6 @@ export interface Options<A, E, R> {
   readonly conclude: (ended: Ended) => Effect.Effect<A, E, R>
 }
 
-const permits = (concurrency: number | "processors"): number =>
-  concurrency === "processors" ? Os.availableParallelism() : concurrency
-
 const whyFailed = (cause: Cause.Cause<unknown>): unknown => {
   const failure = Cause.failureOption(cause)
   if (failure._tag === "Some") return failure.value
@@ -138,9 +134,9 @@ export const drive = <A, E, R>({ phases, first, work, force, conclude }: Options
         const running = new Set<Fiber.RuntimeFiber<unknown>>()
         const places = new Map(
           phases.flatMap((phase) =>
-            phase.concurrency === "all"
-              ? []
-              : [[phase.name, Effect.unsafeMakeSemaphore(permits(phase.concurrency))] as const]
+            Number.isFinite(phase.concurrency)
+              ? [[phase.name, Effect.unsafeMakeSemaphore(phase.concurrency)] as const]
+              : []
           )
         )
         const find = (name: string): Phase => {

@@ -26,8 +26,8 @@ export interface Phase {
   readonly per: "host" | "vm"
   /** Of a VM's phase: it begins when every other VM has come as far. A host's phase always waits for all of them. */
   readonly barrier: boolean
-  /** At how many VMs at once: a number, all of them, or as many as the host has processors. */
-  readonly concurrency: number | "all" | "processors"
+  /** At how many VMs at once. */
+  readonly concurrency: number
   /** It counts as failed after that. */
   readonly deadline: Duration.Duration
 }
@@ -54,13 +54,13 @@ export const vm = <const Name extends string>(
   name: Name,
   side: Side,
   deadline: Duration.Duration,
-  how: { readonly barrier?: boolean; readonly concurrency?: Phase["concurrency"] } = {}
+  how: { readonly barrier?: boolean; readonly concurrency?: number } = {}
 ): Phase & { readonly name: Name } => ({
   name,
   side,
   per: "vm",
   barrier: how.barrier ?? false,
-  concurrency: how.concurrency ?? "all",
+  concurrency: how.concurrency ?? Number.POSITIVE_INFINITY,
   deadline
 })
 

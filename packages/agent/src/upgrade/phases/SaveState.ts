@@ -10,13 +10,10 @@ import * as Hooks from "../Hooks.ts"
 import * as Phase from "../Phase.ts"
 
 /**
- * A save is processor time. More at once than there are processors would all end at the same time, and only then would what comes after a
- * save begin, in one process; so the first ones are through it while the others save.
- *
  * @since 0.1.0
  * @category phases
  */
-export const phase = Phase.vm("save-state", "before", Duration.seconds(60), { concurrency: "processors" })
+export const phase = Phase.vm("save-state", "before", Duration.seconds(60))
 
 /**
  * @since 0.1.0
