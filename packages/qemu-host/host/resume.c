@@ -21,6 +21,7 @@
 #include "keeper.h"
 #include "resume.h"
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -85,10 +86,10 @@ int retrieve_carried(struct carried *c)
 	return c->program < 0 || c->snapshot < 0 || c->start < 0 ? -1 : 0;
 }
 
-/* Children are started as if by a shell: our signals' settings are not for them, and our priority only for who says so. */
-static void forget_settings(int niceness)
+/* Children are started as if by a shell: neither our signals' settings nor our priority are for them. */
+static void forget_settings(void)
 {
-	setpriority(PRIO_PROCESS, 0, niceness);
+	setpriority(PRIO_PROCESS, 0, 0);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -112,7 +113,7 @@ static pid_t start_hook(void)
 {
 	pid_t pid = fork();
 	if (pid) return pid;
-	forget_settings(0);
+	forget_settings();
 	execl(HOOK, HOOK, (char *)NULL);
 	dprintf(2, HOOK ": %s\n", strerror(errno));
 	_exit(NOT_STARTED);
@@ -122,11 +123,14 @@ static pid_t start_program(const struct carried *c, char **arguments)
 {
 	pid_t pid = fork();
 	if (pid) return pid;
+	forget_settings();
 	/*
-	 * It has as much to do for each VM as a VMM for its own, one after the other: among many VMMs that start it would have the share of one
-	 * and all would wait for it. It gives its priority back when the guests run (packages/agent/src/cli/ResumeMain.ts).
+	 * It has a little to do for each VM, one after the other: among many VMMs that start it would have the share of one, and all would wait for
+	 * it. So it comes first, and the kernel gives that to none of its children. It gives its priority back when the guests run
+	 * (packages/agent/src/cli/Priority.ts).
 	 */
-	forget_settings(FIRST);
+	sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){ 0 });
+	setpriority(PRIO_PROCESS, 0, FIRST);
 	become(c->snapshot, SNAPSHOT_FD);
 	/* Not by path: there is none. The descriptor itself is closed on exec. */
 	fexecve(c->program, arguments, environ);
@@ -191,7 +195,7 @@ static void start_vmm(const struct vm *vm, int session)
 	int log = monitor < 0 ? -1 : high(open(vm->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
 	pid_t pid = log < 0 ? -1 : fork();
 	if (pid == 0) {
-		forget_settings(0);
+		forget_settings();
 		setsid();
 		/* A VMM would create it for everybody to read. */
 		close(open(vm->console, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));

@@ -7,7 +7,6 @@ import { execFile } from "node:child_process"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Priority from "../vmm/Priority.ts"
 
 /**
  * @since 0.1.0
@@ -54,7 +53,6 @@ export const run = (
           : Effect.fail(new ExecutableFailed({ file, reason: ended(error, lastLine(stderr)) }))
       )
     )
-    if (child.pid !== undefined) Priority.notFor(child.pid)
     return Effect.sync(() => child.kill("SIGKILL"))
   }).pipe(
     Effect.timeoutFail({

@@ -6,10 +6,12 @@
  */
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as Driver from "./Driver.ts"
-import * as Event from "./Event.ts"
+import type { Event } from "./Event.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Journal from "./Journal.ts"
 import * as Machine from "./Machine.ts"
@@ -140,24 +142,35 @@ const undoAll = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinishe
     })
   )
 
+/** How a run ended of which nothing is at work any more. */
+const tellOutcome = (
+  run: string,
+  result: Extract<Event, { type: "outcome" }>["result"],
+  message: string,
+  options: Options
+) =>
+  Effect.gen(function* () {
+    const log = yield* RunLog.open({ ...options, run })
+    yield* log.emit({ type: "outcome", result, message })
+    yield* log.flush
+  }).pipe(Effect.scoped)
+
 /** The host was booted anew since, and without the guests' memory. */
 const coldBoot = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinished" }>, options: Options) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const log = yield* RunLog.open({ ...options, run: begin.run })
-      const jumped = intents.some(({ phase }) => phase === Jump.phase.name)
-      yield* log.emit({
-        type: "outcome",
-        result: "cold-boot",
-        message:
-          `The host went down ${jumped ? "at" : "before"} the jump and was booted anew, without the guests' memory: ` +
-          `${begin.vms.join(", ")} ended as in a power cut. Start them again: agent vm start`
-      })
-      yield* log.flush
-      yield* Effect.ignore(Effect.flatMap(Journal.reopen(options.journal), (journal) => journal.end("cold-boot")))
-      return { _tag: "cold-boot", run: begin.run, vms: begin.vms } satisfies Recovered as Recovered
-    })
-  )
+  Effect.gen(function* () {
+    const jumped = intents.some(({ phase }) => phase === Jump.phase.name)
+    const message =
+      `The host went down ${jumped ? "at" : "before"} the jump and was booted anew, without the guests' memory: ` +
+      `${begin.vms.join(", ")} ended as in a power cut. Start them again: agent vm start`
+    yield* tellOutcome(begin.run, "cold-boot", message, options)
+    yield* Effect.ignore(Effect.flatMap(Journal.reopen(options.journal), (journal) => journal.end("cold-boot")))
+    return { _tag: "cold-boot", run: begin.run, vms: begin.vms } satisfies Recovered as Recovered
+  }).pipe(Effect.scoped)
+
+/** All that is asked of an event here: the second half loads this, and needs no decoder of events otherwise. */
+const decodeMark = Schema.decodeUnknownOption(
+  Schema.parseJson(Schema.Struct({ boot: Schema.String, type: Schema.String }))
+)
 
 /**
  * A run that went through, of which the disk had no room for the outcome. That it went through is sure: it was at work under this kernel, and
@@ -167,16 +180,11 @@ const closeLog = ({ run, vms, boot: from }: Journal.Begin, boot: string, options
   Effect.gen(function* () {
     if (from === boot) return
     const { lines } = yield* RunLog.readFrom(run, 0, options.directory)
-    const events = Event.parseLines(lines)
-    if (!events.some((event) => event.boot === boot) || events.some(({ type }) => type === "outcome")) return
-    const log = yield* RunLog.open({ ...options, run })
-    yield* log.emit({
-      type: "outcome",
-      result: "upgraded",
-      message: `The host went to ${yield* HostFacts.kernelRelease}, and nothing of ${vms.join(", ")} waits any more; the agent that saw it end could not write that down`
-    })
-    yield* log.flush
-  }).pipe(Effect.scoped)
+    const marks = lines.flatMap((line) => Option.toArray(decodeMark(line)))
+    if (!marks.some((mark) => mark.boot === boot) || marks.some(({ type }) => type === "outcome")) return
+    const message = `The host went to ${yield* HostFacts.kernelRelease}, and nothing of ${vms.join(", ")} waits any more; the agent that saw it end could not write that down`
+    yield* tellOutcome(run, "upgraded", message, options)
+  })
 
 /**
  * Does it, if there is anything to do. Only under the host's lock, or the run may be alive; and only when nothing was handed over, or

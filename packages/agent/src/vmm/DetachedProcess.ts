@@ -7,7 +7,6 @@ import { spawn as spawnChild } from "node:child_process"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import * as Priority from "./Priority.ts"
 import * as ProcStat from "./ProcStat.ts"
 import type { ProcessExit } from "./VmmError.ts"
 
@@ -40,7 +39,6 @@ export const spawn = (
     (resume) => {
       const exit = Deferred.unsafeMake<ProcessExit>(FiberId.none)
       const child = spawnChild(command, args, { detached: true, cwd: "/", stdio: ["ignore", ...descriptors] })
-      if (child.pid !== undefined) Priority.notFor(child.pid)
       child.once("exit", (code, signal) =>
         Deferred.unsafeDone(
           exit,

@@ -31,6 +31,9 @@ export interface Said {
   readonly stderr: string
 }
 
+/** Where a VM's console is kept, inside. */
+export const consoleOf = (vm: string): string => `/var/lib/liveupdate/vms/${vm}/console.log`
+
 type Argv = readonly [string, ...Array<string>]
 
 export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")<
@@ -179,8 +182,7 @@ const make = (label: string, options: Options) =>
     const write = (path: string, content: string | Uint8Array) =>
       Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
 
-    const console = (vm: string) =>
-      Effect.map(inside("cat", `/var/lib/liveupdate/vms/${vm}/console.log`), ({ stdout }) => GuestConsole.parse(stdout))
+    const console = (vm: string) => Effect.map(inside("cat", consoleOf(vm)), ({ stdout }) => GuestConsole.parse(stdout))
     const waitFor = (vm: string, what: string, there: (console: GuestConsole.GuestConsole) => boolean) =>
       console(vm).pipe(
         Effect.filterOrFail(

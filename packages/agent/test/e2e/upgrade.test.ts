@@ -30,6 +30,8 @@ interface Jump {
   readonly bootId: { readonly before: string; readonly after: string }
   readonly lastTickBefore: number
   readonly kernelLog: string
+  /** Of each thread of the VMM. */
+  readonly niceness: ReadonlyArray<string>
   /** How systemd's own start of `agent resume` ended, which comes when the first process has long begun. */
   readonly resumeUnit: string
 }
@@ -53,6 +55,7 @@ const jump = Effect.gen(function* () {
     bootId: { before: bootId, after: yield* host.bootId },
     lastTickBefore: GuestConsole.lastTick(console),
     kernelLog: yield* host.output("dmesg"),
+    niceness: (yield* host.output("sh", "-c", "ps -L -o ni= -p $(pgrep qemu-system)")).split(/\s+/).filter(Boolean),
     resumeUnit: yield* host.output("systemctl", "show", "--property=Result", "--value", "liveupdate-resume.service")
   })
 })
@@ -112,6 +115,15 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
           )
         )
         assert.deepStrictEqual(early, [[true], [false]])
+      })
+    )
+
+    it.effect("the VMM has none of the priority that it takes to start it soon", () =>
+      Effect.sync(() => {
+        for (const { niceness } of jumps) {
+          assert.isAbove(niceness.length, 1)
+          assert.deepStrictEqual([...new Set(niceness)], ["0"])
+        }
       })
     )
 

@@ -30,7 +30,7 @@ const boot = (id: string) =>
   Effect.gen(function* () {
     const { inside, startVm, waitForTick } = yield* host
     yield* inside(agent, "vm", "stop", "--timeout", "0", id)
-    yield* inside("rm", "-f", `/var/lib/liveupdate/vms/${id}/console.log`)
+    yield* inside("rm", "-f", TestHost.consoleOf(id))
     const started = yield* startVm(guest(id))
     assert.strictEqual(started.code, 0, started.stderr)
     yield* waitForTick(id, 2)
@@ -240,7 +240,9 @@ export const run = (cell: Matrix.Runnable) =>
       (cell.fault === "journal-corrupt" && said !== "gone")
     if (cell.fault !== "power-cut" && !endsWithAgent)
       yield* output(`timeout 120 sh -c 'until [ -e ${doneFile} ]; do sleep 0.2; done'`)
-    yield* checks[cell.end](said, cell, make(cell).remedy)
+    const { felt, remedy } = make(cell)
+    yield* checks[cell.end](said, cell, remedy)
+    yield* output(felt)
   }).pipe(Effect.onError(() => startOver))
 
 /** The matrix as a table, faults down and phases across. */

@@ -3,6 +3,7 @@
  * it comes neither too early nor too late; and what takes its cause away again.
  */
 import { RAM_FD } from "../../src/vmm/Vm.ts"
+import * as TestHost from "../e2e/TestHost.ts"
 import type { Fault, PhaseName, Runnable } from "./Matrix.ts"
 import { isBefore } from "./Matrix.ts"
 
@@ -35,6 +36,8 @@ export interface Made {
   readonly prepare: string
   /** Shell, run when it has ended: the cause is gone then. */
   readonly remedy: string
+  /** Shell, run in the end: fails when the agent can't have met the fault, so that a cell doesn't pass for want of one. */
+  readonly felt: string
 }
 
 /** The victim's VMM: the agent says which, or it is on record, or the first process has started it. */
@@ -47,14 +50,20 @@ const vmmOf = (phase: PhaseName) => `$(
   }; fi
 )`
 
+const straceLog = `${directory}/strace.log`
+
 /** The agent's system calls fail from outside, as the kernel itself would answer: `what` is strace's own way of saying which. */
-const inject = (what: string) => `
-  setsid strace -f -p $LIVEUPDATE_AGENT_PID -e trace=ioctl -e inject=ioctl:${what} >${directory}/strace.log 2>&1 </dev/null &
-  until grep -q attached ${directory}/strace.log; do sleep 0.05; done`
+const inject = (what: string): Partial<Made> => ({
+  at: `
+  setsid strace -f -p $LIVEUPDATE_AGENT_PID -e trace=ioctl -e inject=ioctl:${what} >${straceLog} 2>&1 </dev/null &
+  until grep -q attached ${straceLog}; do sleep 0.05; done`,
+  remedy: "pkill strace; true",
+  felt: `grep -q INJECTED ${straceLog}`
+})
 
 const journal = "/var/lib/liveupdate/journal"
 const fill = "/var/lib/liveupdate/fill"
-const consoles = [victim, bystander].map((id) => `/var/lib/liveupdate/vms/${id}/console.log`).join(" ")
+const consoles = [victim, bystander].map(TestHost.consoleOf).join(" ")
 const agent = "/usr/local/bin/agent"
 const node = "/usr/local/bin/node"
 
@@ -90,7 +99,7 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "journal-corrupt": (phase) => ({
     at: isBefore(phase) && phase !== "preflight" ? `${corrupt}; kill -KILL $LIVEUPDATE_AGENT_PID; sleep 1` : corrupt
   }),
-  enomem: (phase) => ({ at: inject(`error=ENOMEM:when=${phase === "preserve-running" ? "3+" : "1+"}`) }),
+  enomem: (phase) => inject(`error=ENOMEM:when=${phase === "preserve-running" ? "3+" : "1+"}`),
   "token-used": () => ({
     at: hold(`token $LIVEUPDATE_AGENT_PID liveupdate-vm-${victim} 2`),
     remedy: "pkill -f [h]older.mjs; true"
@@ -112,7 +121,7 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
           : "echo something else >/boot/vmlinuz-target",
     remedy: "rm -f /boot/vmlinuz-target"
   }),
-  "retrieve-fails": () => ({ at: inject("error=EIO:when=1+"), remedy: "pkill strace; true" }),
+  "retrieve-fails": () => inject("error=EIO:when=1+"),
   "vmm-wont-start": () => ({
     checkpoint: "before:jump",
     at: `mv ${disk} ${disk}.away; sync`,
@@ -124,7 +133,7 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
       fd=$(ls -l /proc/$LIVEUPDATE_AGENT_PID/fd | sed -n 's/.* \\([0-9]*\\) -> .memfd:liveupdate-state-${victim}.*/\\1/p')
       head -c 4096 /dev/urandom | dd of=/proc/$LIVEUPDATE_AGENT_PID/fd/$fd bs=1 seek=2000 conv=notrunc status=none`
   }),
-  "finish-refused": () => ({ at: inject("error=EBUSY:when=1+"), remedy: "pkill strace; true" }),
+  "finish-refused": () => inject("error=EBUSY:when=1+"),
   "second-agent": (phase) => ({
     at: isBefore(phase)
       ? `timeout 4 ${agent} upgrade --vm ${bystander} --kernel /boot/vmlinuz-$(uname -r) >${directory}/second.log 2>&1 || true`
@@ -140,6 +149,7 @@ export const make = ({ phase, fault }: Runnable): Made => {
     options: made.options ?? [],
     prepare: made.prepare ?? "true",
     remedy: made.remedy ?? "true",
+    felt: made.felt ?? "true",
     // Once, and where there is a VM only for the victim: what comes after it is to find everything as it is left.
     at: `#!/bin/sh
 [ -e ${once} ] && exit 0
@@ -153,4 +163,4 @@ ${made.at ?? "true"}
   }
 }
 
-export const forget = `rm -f ${once} ${doneFile} ${directory}/strace.log ${directory}/second.log`
+export const forget = `rm -f ${once} ${doneFile} ${straceLog} ${directory}/second.log`

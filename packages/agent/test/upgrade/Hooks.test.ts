@@ -1,14 +1,9 @@
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Hooks from "../../src/upgrade/Hooks.ts"
-
-const place = Effect.acquireRelease(
-  Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-hooks-"))),
-  (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
-)
+import * as Temporary from "../Temporary.ts"
 
 const put = (path: string, script: string, mode = 0o755) =>
   Effect.sync(() => {
@@ -22,7 +17,7 @@ const about: Hooks.About = { run: "r", vm: "a", vmmPid: 7 }
 describe("Hooks", () => {
   it.scopedLive("each hook's executables, in the order of their names, are told what it is about", () =>
     Effect.gen(function* () {
-      const root = yield* place
+      const root = yield* Temporary.directory
       const said = join(root, "said")
       const say = `echo "$(basename $0) $LIVEUPDATE_HOOK $LIVEUPDATE_ACTION $LIVEUPDATE_RUN $LIVEUPDATE_VM $LIVEUPDATE_VMM_PID" >>${said}`
       const hooks = join(root, "hooks")
@@ -43,7 +38,7 @@ describe("Hooks", () => {
 
   it.scopedLive("the first one that fails ends it with its last words; an undo goes on", () =>
     Effect.gen(function* () {
-      const root = yield* place
+      const root = yield* Temporary.directory
       const said = join(root, "said")
       yield* put(join(root, "post-save", "1"), `echo "the array is busy" >&2; exit 3`)
       yield* put(join(root, "post-save", "2"), `echo 2 >>${said}; exit 1`)
@@ -62,7 +57,7 @@ describe("Hooks", () => {
 
   it.scopedLive("what would never run is a problem", () =>
     Effect.gen(function* () {
-      const root = yield* place
+      const root = yield* Temporary.directory
       yield* put(join(root, "pre-puase", "1"), "true")
       yield* put(join(root, "pre-jump", "1"), "true", 0o644)
       const { hooks, problems } = yield* Hooks.find(root)

@@ -1,20 +1,14 @@
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fc from "effect/FastCheck"
 import * as Journal from "../../src/upgrade/Journal.ts"
+import * as Temporary from "../Temporary.ts"
 
 const first = { run: "20261127T120000Z-1", boot: "b", vms: ["a", "b"], kernel: "/boot/vmlinuz", hooks: {} }
 
-const place = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-journal-"))),
-    (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
-  ),
-  (directory) => join(directory, "state", "journal")
-)
+const place = Effect.map(Temporary.directory, (directory) => join(directory, "state", "journal"))
 
 const pause = { phase: "pause", vm: "a" }
 

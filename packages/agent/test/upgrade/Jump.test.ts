@@ -1,5 +1,4 @@
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Kexec } from "@liveupdate/sdk/Kexec"
@@ -8,16 +7,14 @@ import * as Effect from "effect/Effect"
 import type { Carrying } from "../../src/upgrade/Carrying.ts"
 import * as Jump from "../../src/upgrade/phases/Jump.ts"
 import * as RunLog from "../../src/upgrade/RunLog.ts"
+import * as Temporary from "../Temporary.ts"
 
 const refusal = new KexecNotLoaded({ operation: "kexec.jump", errno: "EINVAL" })
 
 describe("Jump", () => {
   it.scopedLive("one that is refused tells the operator's programs to take back what they did for it", () =>
     Effect.gen(function* () {
-      const directory = yield* Effect.acquireRelease(
-        Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-jump-"))),
-        (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
-      )
+      const directory = yield* Temporary.directory
       const said = join(directory, "said")
       const hook = join(directory, "hook")
       Fs.writeFileSync(hook, `#!/bin/sh\necho "$LIVEUPDATE_HOOK $LIVEUPDATE_ACTION" >>${said}\n`, { mode: 0o755 })

@@ -1,6 +1,5 @@
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Kexec } from "@liveupdate/sdk/Kexec"
 import * as Effect from "effect/Effect"
@@ -9,19 +8,18 @@ import type * as Event from "../../src/upgrade/Event.ts"
 import * as HostFacts from "../../src/upgrade/HostFacts.ts"
 import * as Journal from "../../src/upgrade/Journal.ts"
 import * as Recover from "../../src/upgrade/Recover.ts"
+import * as RunLog from "../../src/upgrade/RunLog.ts"
 import { makeRecord } from "../../src/vmm/Vm.ts"
 import { type VmConnection, Vmm, type VmStatus } from "../../src/vmm/Vmm.ts"
 import { QmpTimeout, VmmExited } from "../../src/vmm/VmmError.ts"
 import * as VmStore from "../../src/vmm/VmStore.ts"
+import * as Temporary from "../Temporary.ts"
 import { vmConfig } from "./vmConfig.ts"
 
 /** A host with two VMs, in the states given, and what was done to it. */
 const make = (states: Record<string, VmStatus["state"] | "gone" | "hangs">, kernelLoaded = true) =>
   Effect.gen(function* () {
-    const directory = yield* Effect.acquireRelease(
-      Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-recover-"))),
-      (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
-    )
+    const directory = yield* Temporary.directory
     const did: Array<string> = []
     const journal = join(directory, "journal")
     const store = VmStore.layerAt({ state: join(directory, "state"), runtime: join(directory, "run") })
@@ -108,10 +106,10 @@ const ended = (file: string, began: string, said: ReadonlyArray<{ readonly boot:
   Effect.gen(function* () {
     yield* write(file, began, paused)
     yield* Effect.scoped(Effect.flatMap(Journal.reopen(file), (journal) => journal.end("jumped")))
-    const log = join(file, "..", "runs", "r", "events.ndjson")
+    const log = RunLog.fileOf("r", join(dirname(file), "runs"))
     const about = { version: 1, run: "r", monotonic: 1, step: "pause", status: "done", result: "upgraded", message: "" }
     yield* Effect.sync(() => {
-      Fs.mkdirSync(join(log, ".."), { recursive: true })
+      Fs.mkdirSync(dirname(log), { recursive: true })
       Fs.writeFileSync(log, said.map((event) => `${JSON.stringify({ ...about, ...event })}\n`).join(""))
     })
   })

@@ -1,24 +1,21 @@
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Event from "../../src/upgrade/Event.ts"
 import * as RunLog from "../../src/upgrade/RunLog.ts"
+import * as Temporary from "../Temporary.ts"
 
 const outcome = { type: "outcome", result: "cold-boot", message: "as it is" } as const
 
 /** A directory of runs in which one has this text already. */
 const withText = (text: string) =>
-  Effect.acquireRelease(
+  Effect.tap(Temporary.directory, (directory) =>
     Effect.sync(() => {
-      const directory = Fs.mkdtempSync(join(tmpdir(), "liveupdate-runs-"))
       const file = RunLog.fileOf("r", directory)
       Fs.mkdirSync(dirname(file))
       Fs.writeFileSync(file, text)
-      return directory
-    }),
-    (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
+    })
   )
 
 const emitted = (directory: string) =>

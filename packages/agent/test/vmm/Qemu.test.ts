@@ -2,7 +2,6 @@
  * The driver against a real QEMU. The guest needs no operating system (`TickingGuest`), the host no KVM.
  */
 import * as fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -17,6 +16,7 @@ import * as StartedVmm from "../../src/vmm/StartedVmm.ts"
 import { makeRecord, type VmConfig, type VmPaths } from "../../src/vmm/Vm.ts"
 import { Vmm } from "../../src/vmm/Vmm.ts"
 import * as VmStore from "../../src/vmm/VmStore.ts"
+import * as Temporary from "../Temporary.ts"
 import * as TickingGuest from "./TickingGuest.ts"
 
 interface Host {
@@ -40,10 +40,7 @@ const memory = (bytes: number): Effect.Effect<number, never, Scope.Scope> =>
   )
 
 const host = Effect.gen(function* () {
-  const directory = yield* Effect.acquireRelease(
-    Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "vmm-"))),
-    (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true }))
-  )
+  const directory = yield* Temporary.directory
   const store = VmStore.layerAt({ state: join(directory, "state"), runtime: join(directory, "run") })
   const paths = yield* Effect.provide(
     Effect.flatMap(VmStore.VmStore, ({ prepare }) => prepare("guest")),

@@ -1,19 +1,15 @@
 /** A VMM that the first process has only just forked goes by another name still: it is waited for, and no second one is started. */
 import { spawn } from "node:child_process"
-import * as fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as StartedVmm from "../../src/vmm/StartedVmm.ts"
 import type { VmPaths } from "../../src/vmm/Vm.ts"
+import * as Temporary from "../Temporary.ts"
 
 const runtime = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "liveupdate-started-"))),
-    (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true }))
-  ),
+  Temporary.directory,
   (runtimeDir): VmPaths => ({
     stateDir: runtimeDir,
     runtimeDir,

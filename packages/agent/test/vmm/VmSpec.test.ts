@@ -1,5 +1,4 @@
 import * as fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -7,16 +6,14 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import type * as Scope from "effect/Scope"
 import * as VmSpec from "../../src/vmm/VmSpec.ts"
+import * as Temporary from "../Temporary.ts"
 
 /** A directory with a kernel, a disk and a program in it, and a way to put a spec beside them. */
 const inDirectory = <A, E>(
   body: (directory: string, write: (name: string, text: string) => string) => Effect.Effect<A, E, Scope.Scope>
 ) =>
   Effect.gen(function* () {
-    const directory = yield* Effect.acquireRelease(
-      Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "spec-"))),
-      (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true }))
-    )
+    const directory = yield* Temporary.directory
     const write = (name: string, text: string) => {
       fs.writeFileSync(join(directory, name), text)
       return join(directory, name)

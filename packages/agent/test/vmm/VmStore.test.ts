@@ -1,5 +1,4 @@
 import * as fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -10,6 +9,7 @@ import * as ProcStat from "../../src/vmm/ProcStat.ts"
 import { makeRecord, VM_ID_PATTERN, type VmConfig } from "../../src/vmm/Vm.ts"
 import { decodeConfig, decodeRecord } from "../../src/vmm/VmRecordCodec.ts"
 import { layerAt, VmStore, type VmStoreRoots } from "../../src/vmm/VmStore.ts"
+import * as Temporary from "../Temporary.ts"
 
 const config = (id: string): VmConfig => ({
   id,
@@ -26,10 +26,7 @@ const config = (id: string): VmConfig => ({
 
 const withStore = <A, E>(body: (store: VmStore["Type"], roots: VmStoreRoots) => Effect.Effect<A, E, Scope.Scope>) =>
   Effect.gen(function* () {
-    const directory = yield* Effect.acquireRelease(
-      Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "store-"))),
-      (path) => Effect.sync(() => fs.rmSync(path, { recursive: true, force: true }))
-    )
+    const directory = yield* Temporary.directory
     const roots = { state: join(directory, "state", "vms"), runtime: join(directory, "run", "vms") }
     return yield* Effect.provide(
       Effect.flatMap(VmStore, (store) => body(store, roots)),

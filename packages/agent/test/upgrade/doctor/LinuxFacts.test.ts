@@ -9,16 +9,12 @@ import * as Doctor from "../../../src/upgrade/Doctor.ts"
 import { DoctorFacts } from "../../../src/upgrade/doctor/Facts.ts"
 import * as LinuxFacts from "../../../src/upgrade/doctor/LinuxFacts.ts"
 import * as VmStore from "../../../src/vmm/VmStore.ts"
-
-const directory = Effect.acquireRelease(
-  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "doctor-"))),
-  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
-)
+import * as Temporary from "../../Temporary.ts"
 
 describe("LinuxFacts", () => {
   it.scoped("looks at whatever machine this is, and nothing of it fails", () =>
     Effect.gen(function* () {
-      const root = yield* directory
+      const root = yield* Temporary.directory
       const store = VmStore.layerAt({ state: Path.join(root, "state"), runtime: Path.join(root, "run") })
       const layer = LinuxFacts.layer.pipe(Layer.provide(Layer.merge(LiveUpdate.layerMemory(), store)))
       const facts = yield* Effect.flatMap(DoctorFacts, (_) => _.look).pipe(Effect.provide(layer))
@@ -34,7 +30,7 @@ describe("LinuxFacts", () => {
 
   it.scoped("a VM's record that is damaged makes the guests unknown, and says so", () =>
     Effect.gen(function* () {
-      const root = yield* directory
+      const root = yield* Temporary.directory
       const state = Path.join(root, "state")
       Fs.mkdirSync(Path.join(state, "web-1"), { recursive: true })
       Fs.writeFileSync(Path.join(state, "web-1", "vm.json"), "{")
