@@ -11,7 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
+import { type AfterFreeze, afterFreeze, type Managed as ManagedHandle, type Owned, type Retrievable } from "./Handle.ts"
 import { ENODEV } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
@@ -145,15 +145,16 @@ export const size = (memory: GuestMemfd | Managed): Effect.Effect<number, LiveUp
  * (`wrong-kind`, `not-shared`, `partial-page`).
  *
  * Whether adopted memory was created with INIT_SHARED can't be seen: what can be is whether it may be mapped at all.
+ * Answers what becomes of it when the jump fails (`Handle.afterFreeze`).
  *
  * @since 0.1.0
  * @category operations
  */
 export const check = Effect.fn("GuestMemfd.check")(function* (
   memory: GuestMemfd
-): Effect.fn.Return<void, LiveUpdateError> {
+): Effect.fn.Return<AfterFreeze, LiveUpdateError> {
   const fileSystem = yield* Fd.call("file.inspect", kind, (kernel) => kernel.fileSystem(memory.fd))
-  if (fileSystem !== GUEST_MEMFD_MAGIC) return yield* Refusal.unlessNone(["wrong-kind"], kind)
+  if (fileSystem !== GUEST_MEMFD_MAGIC) return yield* Refusal.refuse(["wrong-kind"], kind)
   const bytes = yield* size(memory)
   const kernel = yield* Kernel
   // Without advice it is only a mapping that comes and goes: no page is touched (`kvm_gmem_mmap`).
@@ -162,4 +163,5 @@ export const check = Effect.fn("GuestMemfd.check")(function* (
     [...Refusal.when(mapped === -ENODEV, "not-shared"), ...Refusal.when(bytes % PAGE !== 0, "partial-page")],
     kind
   )
+  return afterFreeze.guest_memfd
 })

@@ -54,7 +54,7 @@ export interface Owned<K extends Kind = Kind> extends Handle<K, "owned"> {
    */
   readonly requires?: Effect.Effect<ReadonlyArray<Owned>>
   /** What its module's `check` says of it; a memfd is checked without. */
-  readonly check?: Effect.Effect<void, LiveUpdateError>
+  readonly check?: Effect.Effect<AfterFreeze, LiveUpdateError>
 }
 
 /**
@@ -80,6 +80,36 @@ export interface Retrievable<H extends Managed> {
   readonly kind: H["kind"]
   /** The handle of a descriptor (`fd`, a number of this process) that came out of `session` at `token`. */
   readonly manage: (origin: { readonly fd: number; readonly session: string; readonly token: Token }) => H
+}
+
+/**
+ * What becomes of a preserved file when the jump fails after the kernel has frozen it: it is as it was (`kept`), or it can't be used
+ * any more (`lost`), and `next` says what its VMM has to do then.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AfterFreeze =
+  | { readonly fate: "kept" }
+  | { readonly fate: "lost"; readonly lost: string; readonly next: string }
+
+/**
+ * By kinds. Memory, iommufds and VMs are kept. A VFIO device is reset by its freeze, as the next kernel has to find it at rest, and
+ * taken from its user: the descriptor answers EIO from then on (`vfio_pci_liveupdate_freeze` of the proposed handler).
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const afterFreeze: { readonly [K in Kind]: AfterFreeze } = {
+  memfd: { fate: "kept" },
+  iommufd: { fate: "kept" },
+  kvm_vm: { fate: "kept" },
+  guest_memfd: { fate: "kept" },
+  vfio: {
+    fate: "lost",
+    lost: "the device is reset when the jump freezes it, and its descriptor is dead, whether there is a jump or not",
+    next: "Close it, open the device anew, bind and attach it, and plug it into the guest again: it has lost its state"
+  }
 }
 
 const closed = new WeakSet<Owned>()

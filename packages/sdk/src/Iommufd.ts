@@ -4,8 +4,9 @@
  * The order of things: open, allocate an address space (IOAS), map sealed memfds into it, bind devices and attach them
  * (`VfioDevice`), mark the page tables to keep, then preserve: memfds first, then the iommufd, then the devices.
  *
- * While it is preserved or managed nothing may be mapped or unmapped (EBUSY, `MappingsFrozen`): map before. After the jump the
- * page tables go on translating; the address space behind them is not there any more.
+ * While it is preserved or managed nothing may be mapped or unmapped (EBUSY, `MappingsFrozen`): map before. What comes back is up to
+ * the handler. The one that is proposed keeps marked page tables, and leaves the address spaces behind; that of the test kernel
+ * (`docs/handles.md`) brings back address spaces under their numbers (`ioasAt`) with all that was mapped, and no page tables.
  *
  * Preserving an iommufd takes the handler that is proposed for it (`iommufd-v1`). Mainline 7.3 has none: `NoHandler`.
  * Sources: `include/uapi/linux/iommufd.h`, `drivers/iommu/iommufd/`.
@@ -14,7 +15,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
+import { type AfterFreeze, afterFreeze, type Managed as ManagedHandle, type Owned, type Retrievable } from "./Handle.ts"
 import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
 import * as Mapped from "./internal/mapped.ts"
@@ -66,9 +67,9 @@ export const Iommufd: Retrievable<Managed> = {
  * @since 0.1.0
  * @category models
  */
-export interface Ioas {
+export interface Ioas<I extends Iommufd | Managed = Iommufd> {
   readonly type: "ioas"
-  readonly iommufd: Iommufd
+  readonly iommufd: I
   /** Its number inside the iommufd. */
   readonly id: number
 }
@@ -222,6 +223,15 @@ export const allocateIoas = Effect.fn("Iommufd.allocateIoas")(function* (
   return ioas
 })
 
+/**
+ * An address space that is there already, by its number: one that came back with its iommufd, or that somebody else allocated. The
+ * kernel isn't asked: if there is none, whatever is done with it fails with `ObjectNotFound`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ioasAt = <I extends Iommufd | Managed>(iommufd: I, id: number): Ioas<I> => ({ type: "ioas", iommufd, id })
+
 const hex = (value: bigint): string => `0x${value.toString(16)}`
 
 const access = {
@@ -344,11 +354,14 @@ export const markPageTable = (table: PageTable, token: Token): Effect.Effect<nev
 /**
  * Says why the handler would not preserve this iommufd, before anything is done: all reasons at once. Fails with
  * `NotPreservable` (`wrong-kind`, `unsealed-mapping`).
+ * Answers what becomes of it when the jump fails (`Handle.afterFreeze`).
  *
  * @since 0.1.0
  * @category operations
  */
-export const check = Effect.fn("Iommufd.check")(function* (iommufd: Iommufd): Effect.fn.Return<void, LiveUpdateError> {
+export const check = Effect.fn("Iommufd.check")(function* (
+  iommufd: Iommufd
+): Effect.fn.Return<AfterFreeze, LiveUpdateError> {
   const link = yield* Fd.linkOf(kind, iommufd.fd)
   const unsealed = [...Mapped.through(iommufd)].some((one) => !one.sealed)
   yield* Refusal.unlessNone(
@@ -358,4 +371,5 @@ export const check = Effect.fn("Iommufd.check")(function* (iommufd: Iommufd): Ef
     ],
     kind
   )
+  return afterFreeze.iommufd
 })

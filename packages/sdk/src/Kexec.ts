@@ -7,8 +7,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type { Subject } from "./errors/Origin.ts"
 import { fromErrno } from "./internal/errnoTable.ts"
 import * as Fd from "./internal/fd.ts"
+import * as FrozenFile from "./internal/frozenFile.ts"
 import { Kernel, type SystemCalls } from "./internal/Kernel.ts"
 import { KEXEC_FILE_NO_INITRAMFS, KEXEC_FILE_UNLOAD, LINUX_REBOOT_CMD_KEXEC, O_RDONLY } from "./internal/uapi.ts"
 import { FreezeFailed, type LiveUpdateError } from "./LiveUpdateError.ts"
@@ -118,10 +120,11 @@ const unloadImage = Effect.asVoid(
 const unloadAtEnd = Effect.catchAll(unloadImage, (error) => Effect.logError(error.message))
 
 /** EINVAL is "no image is loaded", but a file's freeze may answer it as well: then an image is. */
-const refusedJump = (kernel: SystemCalls, answer: number): LiveUpdateError => {
+const refusedJump = (kernel: SystemCalls, answer: number, file: () => Subject): LiveUpdateError => {
   const error = fromErrno("kexec.jump", answer)
-  return error._tag === "KexecNotLoaded" && kernel.kexecLoaded()
-    ? new FreezeFailed({ operation: error.operation, errno: error.errno })
+  const { errno, operation } = error
+  return error._tag === "FreezeFailed" || (error._tag === "KexecNotLoaded" && kernel.kexecLoaded())
+    ? new FreezeFailed({ operation, errno, ...file() })
     : error
 }
 
@@ -137,9 +140,14 @@ export const layer: Layer.Layer<Kexec> = Layer.succeed(Kexec, {
   unload: Effect.withSpan(unloadImage, "Kexec.unload"),
   jump: Effect.uninterruptible(
     Effect.flatMap(Kernel, (kernel) =>
-      Effect.flatMap(
-        Effect.promise(() => kernel.reboot(LINUX_REBOOT_CMD_KEXEC)),
-        (answer) => Effect.fail(refusedJump(kernel, answer))
+      Effect.acquireUseRelease(
+        Effect.sync(() => FrozenFile.watch(kernel)),
+        ({ find }) =>
+          Effect.flatMap(
+            Effect.promise(() => kernel.reboot(LINUX_REBOOT_CMD_KEXEC)),
+            (answer) => Effect.fail(refusedJump(kernel, answer, find))
+          ),
+        ({ close }) => Effect.sync(close)
       )
     )
   )

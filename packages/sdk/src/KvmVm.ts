@@ -11,7 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
+import { type AfterFreeze, afterFreeze, type Managed as ManagedHandle, type Owned, type Retrievable } from "./Handle.ts"
 import * as Fd from "./internal/fd.ts"
 import * as ioctl from "./internal/ioctl.ts"
 import * as Refusal from "./internal/refusal.ts"
@@ -99,11 +99,13 @@ export const adopt = Effect.fn("KvmVm.adopt")(function* (options: {
 
 /**
  * Says why the handler would not preserve this VM, before anything is done. Fails with `NotPreservable` (`wrong-kind`).
+ * Answers what becomes of it when the jump fails (`Handle.afterFreeze`).
  *
  * @since 0.1.0
  * @category operations
  */
-export const check = Effect.fn("KvmVm.check")(function* (vm: KvmVm): Effect.fn.Return<void, LiveUpdateError> {
+export const check = Effect.fn("KvmVm.check")(function* (vm: KvmVm): Effect.fn.Return<AfterFreeze, LiveUpdateError> {
   const link = yield* Fd.linkOf(kind, vm.fd)
   yield* Refusal.unlessNone(Refusal.when(link !== "anon_inode:kvm-vm", "wrong-kind"), kind)
+  return afterFreeze.kvm_vm
 })

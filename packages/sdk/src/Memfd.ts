@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Struct from "effect/Struct"
-import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
+import { type AfterFreeze, afterFreeze, type Managed as ManagedHandle, type Owned, type Retrievable } from "./Handle.ts"
 import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
 import * as Rules from "./internal/memfd.ts"
@@ -196,11 +196,13 @@ export const getSeals = (memfd: Memfd | Managed): Effect.Effect<ReadonlyArray<Se
 /**
  * Says why the kernel would not preserve this memfd, or not bring it back as it is, before anything is done: all reasons at
  * once. Fails with `NotPreservable`.
+ * Answers what becomes of it when the jump fails (`Handle.afterFreeze`).
  *
  * @since 0.1.0
  * @category operations
  */
-export const check = (memfd: Memfd): Effect.Effect<void, LiveUpdateError> => Rules.check(kind, memfd.fd)
+export const check = (memfd: Memfd): Effect.Effect<AfterFreeze, LiveUpdateError> =>
+  Effect.as(Rules.check(kind, memfd.fd), afterFreeze.memfd)
 
 /**
  * Reads `length` bytes from `offset`, fewer at the end of the file. Meant for small files (a manifest); guest RAM is

@@ -16,7 +16,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { Managed as ManagedHandle, Owned, Retrievable } from "./Handle.ts"
+import { type AfterFreeze, afterFreeze, type Managed as ManagedHandle, type Owned, type Retrievable } from "./Handle.ts"
 import type * as Iommufd from "./Iommufd.ts"
 import { EINVAL } from "./internal/errno.ts"
 import * as Fd from "./internal/fd.ts"
@@ -196,7 +196,7 @@ export const bind = Effect.fn("VfioDevice.bind")(function* <D extends VfioDevice
  */
 export const attach = Effect.fn("VfioDevice.attach")(function* (
   device: (VfioDevice | Managed) & Binding,
-  to: Iommufd.Ioas | Iommufd.PageTable
+  to: Iommufd.Ioas<Iommufd.Iommufd | Iommufd.Managed> | Iommufd.PageTable
 ): Effect.fn.Return<number, LiveUpdateError, Scope.Scope> {
   const subject = { ...kind, object: `${to.type} ${to.id}` }
   const { pt_id } = yield* Effect.acquireRelease(
@@ -268,15 +268,16 @@ const isBound = (device: VfioDevice): Effect.Effect<boolean> =>
  * `NotPreservable` (`wrong-kind`, `not-bound`, `other-driver`, `virtual-function`, `not-in-d0`).
  *
  * Whether its interrupts are off can't be seen from outside the VMM.
+ * Answers what becomes of it when the jump fails (`Handle.afterFreeze`).
  *
  * @since 0.1.0
  * @category operations
  */
 export const check = Effect.fn("VfioDevice.check")(function* (
   device: VfioDevice
-): Effect.fn.Return<void, LiveUpdateError> {
+): Effect.fn.Return<AfterFreeze, LiveUpdateError> {
   const link = yield* Fd.linkOf(kind, device.fd)
-  if (!link.startsWith(`${DEVICES}/vfio`) && link !== RETRIEVED) return yield* Refusal.unlessNone(["wrong-kind"], kind)
+  if (!link.startsWith(`${DEVICES}/vfio`) && link !== RETRIEVED) return yield* Refusal.refuse(["wrong-kind"], kind)
   const { driver, powerState, virtualFunction } = yield* facts(device)
   const bound = yield* isBound(device)
   yield* Refusal.unlessNone(
@@ -288,4 +289,5 @@ export const check = Effect.fn("VfioDevice.check")(function* (
     ],
     kind
   )
+  return afterFreeze.vfio
 })

@@ -79,14 +79,17 @@ export class KernelImageRejected extends Schema.TaggedError<KernelImageRejected>
 
 /**
  * A preserved file could not be frozen: the jump did not happen, the kernel rolled the freeze back, and the sessions work
- * again (`kernel/liveupdate/luo_core.c`, `liveupdate_reboot`).
+ * again (`kernel/liveupdate/luo_core.c`, `liveupdate_reboot`). `token` and `kind` say which file it was, if the kernel's log
+ * can be read, which is all that tells; tokens are a session's own.
  *
  * @since 0.1.0
  * @category errors
  */
 export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFailed", origin) {
   get next(): string {
-    return "Resume the VM; the kernel log says which file it was (Freeze failed for token …)"
+    return this.token === undefined
+      ? "Resume the VM; the kernel log says which file it was (Freeze failed for token …)"
+      : "Resume the VM, put that file right, and try again"
   }
   override get message(): string {
     return sentence(this, "A preserved file could not be frozen; the jump did not happen and the sessions work again")

@@ -42,6 +42,8 @@ export interface SystemCalls {
   /** EINVAL for what is no whole number of bytes. */
   readonly ftruncate: (fd: number, size: number) => number
   readonly fallocate: (fd: number, mode: number, offset: number, length: number) => number
+  /** lseek(2): the file's position, moved. */
+  readonly seek: (fd: number, offset: number, whence: number) => number
   /** `madvise`, once for each advice, on a shared mapping of a file's first `length` bytes that lasts as long as the call. */
   readonly madviseFile: (fd: number, length: number, advice: ReadonlyArray<number>) => Promise<number>
   readonly status: (fd: number) => FileStatus | number

@@ -65,6 +65,7 @@ const makeTable = () => {
     fcntl: quick("fcntl", [I32, I32, I64], I32),
     flock: signature("flock", [I32, I32], I32, false),
     fallocate: signature("fallocate", [I32, I32, I64, I64], I32),
+    lseek: signature("lseek", [I32, I64, I32], I64),
     mmap: signature("mmap", [I64, U64, I32, I32, I32, I64], I64),
     madvise: signature("madvise", [I64, U64, I32], I32),
     munmap: signature("munmap", [I64, U64], I32),
@@ -302,6 +303,7 @@ export const systemCalls: SystemCalls = {
         })
       : -EINVAL,
   fallocate: (fd, mode, offset, length) => call("fallocate", [fd, mode, offset, length]),
+  seek: (fd, offset, whence) => call("lseek", [fd, offset, whence]),
   madviseFile: (fd, length, advice) => adviseMapping(fd, length, advice),
   status: (fd) =>
     answerOn(fd, (): FileStatus => {

@@ -1,16 +1,27 @@
 import * as Effect from "effect/Effect"
 import { type LiveUpdateError, NotPreservable, type Operation, type Reason, type Subject } from "../LiveUpdateError.ts"
 
-/** Fails with `NotPreservable` when there is a reason; `errno` is what the kernel said, if it was asked. */
+interface Options {
+  /** What the kernel said, if it was asked. */
+  readonly errno?: string
+  readonly operation?: Operation
+}
+
+/** Fails with `NotPreservable`. */
+export const refuse = (
+  reasons: readonly [Reason, ...ReadonlyArray<Reason>],
+  subject: Subject,
+  { errno = "none", operation = "session.preserve" }: Options = {}
+): Effect.Effect<never, LiveUpdateError> => Effect.fail(new NotPreservable({ ...subject, operation, errno, reasons }))
+
+/** Fails with `NotPreservable` when there is a reason. */
 export const unlessNone = (
   reasons: ReadonlyArray<Reason>,
   subject: Subject,
-  { errno = "none", operation = "session.preserve" }: { readonly errno?: string; readonly operation?: Operation } = {}
+  options: Options = {}
 ): Effect.Effect<void, LiveUpdateError> => {
   const [first, ...rest] = reasons
-  return first === undefined
-    ? Effect.void
-    : Effect.fail(new NotPreservable({ ...subject, operation, errno, reasons: [first, ...rest] }))
+  return first === undefined ? Effect.void : refuse([first, ...rest], subject, options)
 }
 
 /** A reason, if it holds: for lists of them. */

@@ -5,6 +5,7 @@
 
 // include/uapi/asm-generic/fcntl.h
 export const O_RDONLY = 0
+export const O_NONBLOCK = 0o4000
 export const O_RDWR = 0o2
 export const O_CREAT = 0o100
 export const O_CLOEXEC = 0o2000000
@@ -24,6 +25,10 @@ export const MFD_EXEC = 0x10
 // include/uapi/linux/falloc.h
 export const FALLOC_FL_KEEP_SIZE = 0x01
 export const FALLOC_FL_PUNCH_HOLE = 0x02
+
+// include/uapi/linux/fs.h
+export const SEEK_END = 2
+export const SEEK_HOLE = 4
 
 // include/uapi/asm-generic/mman-common.h
 export const MADV_HUGEPAGE = 14

@@ -215,9 +215,12 @@ describe("the proposed handler of iommufds", () => {
         const ram = yield* session.retrieve(Memfd.Memfd, tokens.ram)
         // What its type forbids, the kernel does, too.
         const fake: Iommufd.Iommufd = { kind: "iommufd", custody: "owned", fd: managed.fd }
-        const early = yield* Iommufd.allocateIoas(fake)
+        const carried = Iommufd.ioasAt(fake, 1)
         const sealed = yield* sealedMemfd
-        assert.strictEqual(yield* said(Iommufd.map(early, { memfd: sealed })), "MappingsFrozen EBUSY")
+        assert.strictEqual(yield* said(Iommufd.map(carried, { memfd: sealed })), "MappingsFrozen EBUSY")
+        // What is new is nobody's: a VMM that starts on the iommufd maps into an address space of its own.
+        const own = Effect.flatMap(Iommufd.allocateIoas(fake), (ioas) => Iommufd.map(ioas, { memfd: sealed }))
+        assert.strictEqual(yield* said(Effect.scoped(own)), "ok")
         const next = yield* LiveUpdate.create("next")
         assert.strictEqual(yield* said(next.preserve(fake, tokens.iommu)), "ManagedUntilFinish EBUSY")
 
@@ -226,8 +229,10 @@ describe("the proposed handler of iommufds", () => {
         const memory = yield* finished.own(ram)
         yield* Iommufd.check(iommufd)
         const ioas = yield* Iommufd.allocateIoas(iommufd)
-        // Nothing is mapped into an address space that is new.
+        // Nothing is mapped into an address space that is new; into the one that came along, what was.
         assert.strictEqual((yield* Iommufd.map(ioas, { memfd: memory })).iova, 0n)
+        const there = Iommufd.map(Iommufd.ioasAt(iommufd, 1), { memfd: memory, iova: 0n })
+        assert.strictEqual(yield* said(there), "AddressInUse EEXIST")
         yield* next.preserve(memory, tokens.ram)
         yield* next.preserve(iommufd, tokens.iommu)
       })

@@ -198,7 +198,13 @@ describe("the proposed handlers of VMs and guest_memfds", () => {
           return yield* Kexec.jump
         })
         const refused = yield* Effect.flip(Effect.scoped(again))
-        assert.deepInclude(refused, { _tag: "FreezeFailed", errno: "ENOENT" })
+        assert.deepInclude(refused, {
+          _tag: "FreezeFailed",
+          errno: "ENOENT",
+          token: tokens.memory,
+          kind: "guest_memfd",
+          object: "handler guest_memfd_luo_v1"
+        })
       })
     )
   )

@@ -246,8 +246,11 @@ describe("the proposed handler of VFIO devices", () => {
         const iommufd = yield* Iommufd.open
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const { nic, session } = yield* preserveBound
+            const { iommu, nic, session } = yield* preserveBound
             yield* session.preserve(iommufd, tokens.ram)
+            // Said before, and that is how it is.
+            assert.strictEqual((yield* VfioDevice.check(nic)).fate, "lost")
+            assert.strictEqual((yield* Iommufd.check(iommu)).fate, "kept")
             assert.strictEqual(yield* said(Kexec.jump), "FreezeFailed EIO")
             assert.strictEqual(yield* request(nic.fd, ioctl.vfio.getInfo, {}), "EIO")
             assert.strictEqual(yield* said(VfioDevice.bind(nic, iommufd)), "DeviceGone EIO")

@@ -1,5 +1,5 @@
 import type { Subject } from "../../SimulatedHost.ts"
-import { EBADF, EBUSY, EEXIST, ENOENT, ENOSPC } from "../errno.ts"
+import { EBADF, EBUSY, EEXIST, ENOENT, ENOSPC, errnoName } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
 import type { Devices } from "./Devices.ts"
 import type { Faults, FileHandler, HandedOver, IncomingFiles, OutgoingFiles, Preserved } from "./FileHandler.ts"
@@ -14,6 +14,8 @@ export interface FileContext {
   readonly handlers: ReadonlyArray<FileHandler>
   readonly devices: Devices
   readonly faults: Faults
+  /** pr_warn() */
+  readonly warn: (text: string) => void
   /** `luo_preserved_files`: handler and identity of every file that a session holds. */
   readonly held: Set<string>
 }
@@ -94,6 +96,11 @@ export const outgoing = (context: FileContext, session: () => string) => {
       for (const [index, file] of files.entries()) {
         const answer = faults.freeze(subject(file)) || (file.state.freeze?.() ?? 0)
         if (answer < 0) {
+          const { handler, token } = file
+          const shown = token === 0n ? "0" : `0x${token.toString(16)}`
+          context.warn(
+            `luo: Freeze failed for token[${shown}] handler[${handler.compatible}] err[-${errnoName(-answer)}]`
+          )
           for (const frozen of files.slice(0, index)) frozen.state.unfreeze?.()
           return answer
         }

@@ -7,7 +7,8 @@ import {
   GUEST_MEMFD_MAGIC,
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
-  MFD_CLOEXEC
+  MFD_CLOEXEC,
+  SEEK_HOLE
 } from "../uapi.ts"
 import type { FileHandler, IncomingFiles, OutgoingFiles } from "./FileHandler.ts"
 import type { Vm } from "./KvmVmHandler.ts"
@@ -43,11 +44,6 @@ export const make = (real: SystemCalls, specials: Specials): GuestMemories => {
 
   const { find } = memories
 
-  const hasHoles = (fd: number): boolean => {
-    const status = real.status(fd)
-    return typeof status !== "number" && status.allocated < status.size
-  }
-
   /** `kvm_gmem_fallocate` (virt/kvm/guest_memfd.c) */
   const fallocate = (memory: GuestMemory, fd: number, mode: number, offset: number, length: number): number => {
     if ((mode & FALLOC_FL_KEEP_SIZE) === 0) return -EOPNOTSUPP
@@ -74,10 +70,10 @@ export const make = (real: SystemCalls, specials: Specials): GuestMemories => {
         fallocate: (fd, mode, offset, length) => fallocate(memory, fd, mode, offset, length),
         // `kvm_gmem_mmap`. A fault on a page that isn't there is EPERM inside the kernel while it is frozen: SIGBUS for whoever
         // touches the mapping, which `madvise_populate` (mm/madvise.c) makes EFAULT.
-        refuseAdvice: (fd, advice) => {
+        refuseAdvice: (fd, length, advice) => {
           if ((flags & ioctl.GUEST_MEMFD_FLAG_MMAP) === 0) return -ENODEV
           const populates = advice.includes(MADV_POPULATE_READ) || advice.includes(MADV_POPULATE_WRITE)
-          return memory.isFrozen && populates && hasHoles(fd) ? -EFAULT : 0
+          return memory.isFrozen && populates && real.seek(fd, 0, SEEK_HOLE) < length ? -EFAULT : 0
         }
       }
     }

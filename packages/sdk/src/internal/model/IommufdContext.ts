@@ -3,7 +3,7 @@ import * as ioctl from "../ioctl.ts"
 import { inodeOf, type SystemCalls } from "../Kernel.ts"
 import { F_GET_SEALS, HUGETLBFS_MAGIC, TMPFS_MAGIC } from "../uapi.ts"
 import { type DeviceRequest, withStruct } from "./DeviceRequest.ts"
-import type { OutgoingFiles } from "./FileHandler.ts"
+import type { IncomingFiles, OutgoingFiles } from "./FileHandler.ts"
 
 /** A range of a memfd as devices see it: `struct iopt_area` (drivers/iommu/iommufd/io_pagetable.h). */
 interface Area {
@@ -19,6 +19,14 @@ interface Area {
 interface Ioas {
   readonly type: "ioas"
   areas: ReadonlyArray<Area>
+  /** `lu_map_immutable` of the proposed handler. */
+  isImmutable: boolean
+}
+
+/** What a handover carries of an address space: its number, and what is mapped into it. */
+export interface CarriedIoas {
+  readonly id: number
+  readonly areas: ReadonlyArray<Pick<Area, "iova" | "length"> & { readonly token: bigint }>
 }
 
 interface PageTable {
@@ -46,10 +54,10 @@ export interface IommufdContext {
   /** To a page table or an address space: the number of the page table, or a negated errno. */
   readonly attach: (device: number, to: number) => number
   readonly detach: (device: number) => void
-  /** From now on nothing changes (`lu_map_immutable` of the proposed handler); 0, or the negated errno that refuses. */
-  readonly preserve: (session: OutgoingFiles) => number
-  /** It came through a handover: nothing changes before its session is finished. */
-  readonly manage: () => void
+  /** From now on the address spaces that there are stay as they are; or the negated errno that refuses. */
+  readonly preserve: (session: OutgoingFiles) => ReadonlyArray<CarriedIoas> | number
+  /** It came through a handover: what was mapped is, and stays so until its session is finished. 0, or a negated errno. */
+  readonly manage: (carried: ReadonlyArray<CarriedIoas>, session: IncomingFiles) => number
   readonly unfreeze: () => void
   /** Its file is closed. */
   readonly close: () => void
@@ -96,7 +104,6 @@ export const make = (
   onEnd: () => void
 ): IommufdContext => {
   const objects = new Map<number, IommufdObject>()
-  let frozen = false
   /** Its file, and the devices that are bound to it. */
   let users = 1
 
@@ -107,6 +114,10 @@ export const make = (
     return id
   }
   const idOf = (object: IommufdObject): number | undefined => [...objects].find(([, one]) => one === object)?.[0]
+  const spaces = () => [...objects].flatMap(([id, object]) => (object.type === "ioas" ? [{ id, ioas: object }] : []))
+  const setImmutable = (isImmutable: boolean): void => {
+    for (const { ioas } of spaces()) ioas.isImmutable = isImmutable
+  }
   const ioasAt = (id: number): Ioas | undefined => {
     const object = objects.get(id)
     return object?.type === "ioas" ? object : undefined
@@ -160,7 +171,7 @@ export const make = (
     if (start + length > ADDRESSES) return -EOVERFLOW
     const status = real.status(fd)
     if (typeof status === "number") return -EBADF
-    if (frozen) return -EBUSY
+    if (ioas.isImmutable) return -EBUSY
     const isMemory = isOrdinary(fd) && [TMPFS_MAGIC, HUGETLBFS_MAGIC].includes(real.fileSystem(fd))
     if (!isMemory || !isAligned(length) || !isAligned(start)) return -EINVAL
     const place =
@@ -182,7 +193,7 @@ export const make = (
     if (ioas === undefined) return -ENOENT
     const everything = iova === 0n && length === LAST_ADDRESS
     if (!everything && (iova >= LAST_ADDRESS || length >= LAST_ADDRESS)) return -EOVERFLOW
-    if (frozen) return -EBUSY
+    if (ioas.isImmutable) return -EBUSY
     if (everything) return { length: unmapAll(ioas) }
     if (length === 0n) return -EINVAL
     if (iova + length > ADDRESSES) return -EOVERFLOW
@@ -205,12 +216,12 @@ export const make = (
 
   /**
    * `iommufd_object_remove` (main.c): not what somebody uses. While it is preserved the handler has references to page tables,
-   * these to their address spaces; no address space may lose what is mapped into it, with or without one.
+   * these to their address spaces; no address space that goes along may lose what is mapped into it, with or without one.
    */
   const destroy = withStruct(ioctl.iommufd.destroy, ({ id }) => {
     const object = objects.get(id)
     if (object === undefined) return -ENOENT
-    if (object.type === "device" || frozen) return -EBUSY
+    if (object.type === "device" || (object.type === "ioas" ? object : object.ioas).isImmutable) return -EBUSY
     if (object.type === "page-table" && isAttached(object)) return -EBUSY
     if (object.type === "ioas" && tables().some(({ ioas }) => ioas === object)) return -EBUSY
     if (object.type === "ioas") unmapAll(object)
@@ -222,7 +233,7 @@ export const make = (
     name,
     requests: [
       withStruct(ioctl.iommufd.allocateIoas, ({ flags }) =>
-        flags === 0 ? { out_ioas_id: insert({ type: "ioas", areas: [] }) } : -EOPNOTSUPP
+        flags === 0 ? { out_ioas_id: insert({ type: "ioas", areas: [], isImmutable: false }) } : -EOPNOTSUPP
       ),
       map,
       unmap,
@@ -256,18 +267,35 @@ export const make = (
       if (device?.type === "device") leave(device)
     },
     preserve: (session) => {
-      const areas = [...objects.values()].flatMap((object) => (object.type === "ioas" ? object.areas : []))
-      if (areas.some(({ seals }) => (seals & NEEDED_SEALS) !== NEEDED_SEALS)) return -EINVAL
-      if (areas.some(({ inode }) => session.tokenOf(inode) === undefined)) return -ENOENT
-      frozen = true
+      const isUnsealed = ({ seals }: Area) => (seals & NEEDED_SEALS) !== NEEDED_SEALS
+      if (spaces().some(({ ioas }) => ioas.areas.some(isUnsealed))) return -EINVAL
+      const carried: Array<CarriedIoas> = []
+      for (const { id, ioas } of spaces()) {
+        const mapped = ioas.areas.map(({ inode, iova, length }) => ({ iova, length, token: session.tokenOf(inode) }))
+        const there = mapped.flatMap(({ token, ...area }) => (token === undefined ? [] : [{ ...area, token }]))
+        if (there.length < mapped.length) return -ENOENT
+        carried.push({ id, areas: there })
+      }
+      setImmutable(true)
+      return carried
+    },
+    manage: (carried, session) => {
+      for (const { areas, id } of carried) {
+        const ioas: Ioas = { type: "ioas", areas: [], isImmutable: true }
+        objects.set(id, ioas)
+        for (const { token, ...area } of areas) {
+          const fd = session.fileAt(token)
+          if (fd < 0) return fd
+          const status = real.status(fd)
+          const memfd = real.dup(fd)
+          if (typeof status === "number" || memfd < 0) return -EBADF
+          const seals = Math.max(0, real.fcntl(fd, F_GET_SEALS, 0))
+          ioas.areas = [...ioas.areas, { ...area, memfd, inode: inodeOf(status), seals }]
+        }
+      }
       return 0
     },
-    manage: () => {
-      frozen = true
-    },
-    unfreeze: () => {
-      frozen = false
-    },
+    unfreeze: () => setImmutable(false),
     close: release,
     end
   }

@@ -1,7 +1,7 @@
 import { EINVAL, ENOTTY, ENXIO } from "../errno.ts"
 import type { SystemCalls } from "../Kernel.ts"
 import { dispatch } from "./DeviceRequest.ts"
-import type { FileHandler } from "./FileHandler.ts"
+import type { FileHandler, IncomingFiles } from "./FileHandler.ts"
 import * as IommufdContext from "./IommufdContext.ts"
 import { type Special, type Specials, table } from "./Specials.ts"
 
@@ -13,8 +13,8 @@ export interface Iommufds {
   /** A descriptor of a new one, or a negated errno. */
   readonly open: () => number
   readonly find: (fd: number) => IommufdContext.IommufdContext | undefined
-  /** One that comes through a handover. */
-  readonly comeBack: () => number
+  /** One that comes through a handover; or a negated errno. */
+  readonly comeBack: (carried: ReadonlyArray<IommufdContext.CarriedIoas>, session: IncomingFiles) => number
   /** Lets go of what is mapped. */
   readonly end: () => void
 }
@@ -52,12 +52,19 @@ export const make = (real: SystemCalls, specials: Specials): Iommufds => {
     open,
     find,
     // `iommufd_liveupdate_retrieve` makes a file without a node: `anon_inode_create_getfile("iommufd", …)`.
-    comeBack: () =>
-      openFile(
+    comeBack: (carried, session) => {
+      let refused = 0
+      const fd = openFile(
         "anon_inode:iommufd",
         () => -ENXIO,
-        (context) => context.manage()
-      ),
+        (context) => {
+          refused = context.manage(carried, session)
+        }
+      )
+      if (refused === 0) return fd
+      specials.close(fd)
+      return refused
+    },
     end: () => {
       for (const context of [...alive]) context.end()
     },
@@ -74,17 +81,17 @@ export const make = (real: SystemCalls, specials: Specials): Iommufds => {
       preserve: (fd, session) => {
         const context = find(fd)
         if (context === undefined) return -EINVAL
-        const refused = context.preserve(session)
-        if (refused < 0) return refused
+        const carried = context.preserve(session)
+        if (typeof carried === "number") return carried
         return {
           unpreserve: context.unfreeze,
           handOver: () => {
             real.close(fd)
             let back: IommufdContext.IommufdContext | undefined
             return {
-              retrieve: ({ devices }) => {
-                const retrieved = devices.iommufds.comeBack()
-                back = devices.iommufds.find(retrieved)
+              retrieve: (incoming) => {
+                const retrieved = incoming.devices.iommufds.comeBack(carried, incoming)
+                back = incoming.devices.iommufds.find(retrieved)
                 return retrieved
               },
               // `iommufd_liveupdate_can_finish`

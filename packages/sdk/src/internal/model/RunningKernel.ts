@@ -4,6 +4,7 @@ import type { SystemCalls } from "../Kernel.ts"
 import * as Devices from "./Devices.ts"
 import type { Faults } from "./FileHandler.ts"
 import * as KernelImages from "./KernelImages.ts"
+import * as KernelLog from "./KernelLog.ts"
 import * as MemfdHandler from "./MemfdHandler.ts"
 import * as Orchestrator from "./Orchestrator.ts"
 import { rules } from "./Profile.ts"
@@ -23,6 +24,7 @@ export interface RunningKernel {
   /** On kernels that have handlers for their files. */
   readonly devices: Devices.Devices | undefined
   readonly images: KernelImages.KernelImages
+  readonly log: KernelLog.KernelLog
   readonly orchestrator: Orchestrator.Orchestrator
   /** False once it has jumped. */
   readonly isRunning: () => boolean
@@ -42,6 +44,7 @@ export const boot = (
   const memfds = MemfdHandler.make(real, specials, options.filled)
   const devices = Devices.make(real, specials, options.pciDevices)
   const images = KernelImages.make(real)
+  const log = KernelLog.make(specials)
   const kernelRules = rules[options.profile]
   for (const { files } of carried) for (const { state } of files) state.arrive?.(devices)
   const orchestrator = Orchestrator.make(
@@ -51,6 +54,7 @@ export const boot = (
       handlers: [memfds.handler, ...(kernelRules.devices ? devices.handlers : [])],
       devices,
       faults: options.faults,
+      warn: log.write,
       held: new Set()
     },
     specials,
@@ -63,6 +67,7 @@ export const boot = (
     memfds,
     devices: kernelRules.devices ? devices : undefined,
     images,
+    log,
     orchestrator,
     isRunning: () => state !== "gone",
     jump: () => {

@@ -17,8 +17,16 @@ export interface Special {
   readonly link?: string
   /** What the driver adds to /proc/PID/fdinfo. */
   readonly information?: string
+  /** It is read record by record. */
+  readonly log?: Log
   /** It is memory, and what is behind the descriptor is what is in it. */
   readonly memory?: Memory
+}
+
+/** A reader of the kernel's log. */
+export interface Log {
+  readonly read: (bytes: Uint8Array) => number
+  readonly seek: (offset: number, whence: number) => number
 }
 
 /** What memory that isn't a memfd does otherwise than one. */
@@ -26,8 +34,8 @@ export interface Memory {
   /** include/uapi/linux/magic.h */
   readonly fileSystem: number
   readonly fallocate: (fd: number, mode: number, offset: number, length: number) => number
-  /** What stands against mapping it, or against this advice about the mapping: a negated errno, or 0. */
-  readonly refuseAdvice: (fd: number, advice: ReadonlyArray<number>) => number
+  /** What stands against mapping its first bytes, or against this advice about the mapping: a negated errno, or 0. */
+  readonly refuseAdvice: (fd: number, length: number, advice: ReadonlyArray<number>) => number
 }
 
 interface OpenFile {

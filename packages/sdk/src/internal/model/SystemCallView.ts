@@ -1,4 +1,4 @@
-import { EBADF, ECANCELED, EINVAL, ENODEV, ENOTTY, EPERM } from "../errno.ts"
+import { EBADF, ECANCELED, EINVAL, ENODEV, ENOTTY, EPERM, ESPIPE } from "../errno.ts"
 import { CREATE_SESSION, KVM_CREATE_VM, kvm, RETRIEVE_FD, RETRIEVE_SESSION, returnedFd } from "../ioctl.ts"
 import type { FileStatus, SystemCalls } from "../Kernel.ts"
 import {
@@ -10,6 +10,7 @@ import {
   MFD_CLOEXEC
 } from "../uapi.ts"
 import * as KernelImages from "./KernelImages.ts"
+import * as KernelLog from "./KernelLog.ts"
 import type { RunningKernel } from "./RunningKernel.ts"
 
 /** Whose system calls they are. */
@@ -72,6 +73,7 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
   const openFile = (path: string, flags: number) =>
     on((kernel) => {
       if (path === device) return opened(kernel, kernel.orchestrator.open())
+      if (path === KernelLog.path) return opened(kernel, kernel.log.open())
       const modelled = kernel.devices?.open(path)
       if (modelled !== undefined) return opened(kernel, modelled)
       const special = named(kernel, ownDescriptor, path)
@@ -119,10 +121,10 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
       return special.memory === undefined ? { ...answer, links: 1, size: 0, allocated: 0 } : { ...answer, links: 1 }
     })
 
-  const refusesMapping = (fd: number, advice: ReadonlyArray<number>): number =>
+  const refusesMapping = (fd: number, length: number, advice: ReadonlyArray<number>): number =>
     onFd(fd, (kernel) => {
       const special = kernel.specials.find(fd)
-      return special === undefined ? 0 : (special.memory?.refuseAdvice(fd, advice) ?? -ENODEV)
+      return special === undefined ? 0 : (special.memory?.refuseAdvice(fd, length, advice) ?? -ENODEV)
     })
 
   const frozenSize = (kernel: RunningKernel, fd: number): number | undefined => {
@@ -178,10 +180,15 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
           (mode === 0 || mode === FALLOC_FL_KEEP_SIZE || mode === (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
         return valid && frozenSize(kernel, fd) !== undefined ? -EPERM : real.fallocate(fd, mode, offset, length)
       }),
+    seek: (fd, offset, whence) =>
+      onFd(fd, (kernel) => {
+        const special = kernel.specials.find(fd)
+        return special === undefined ? real.seek(fd, offset, whence) : (special.log?.seek(offset, whence) ?? -ESPIPE)
+      }),
     madviseFile: (fd, length, advice) =>
       program.kernel() === undefined
         ? never
-        : Promise.resolve(refusesMapping(fd, advice)).then((refused) =>
+        : Promise.resolve(refusesMapping(fd, length, advice)).then((refused) =>
             refused < 0 ? refused : real.madviseFile(fd, length, advice)
           ),
     status,
@@ -191,7 +198,10 @@ export const make = (real: SystemCalls, program: Program): SystemCalls => {
         return special === undefined ? real.fileSystem(fd) : (special.memory?.fileSystem ?? ANON_INODE_FS_MAGIC)
       }),
     read: (fd, bytes, position) =>
-      onFd(fd, (kernel) => kernel.specials.find(fd)?.unreadable ?? real.read(fd, bytes, position)),
+      onFd(fd, (kernel) => {
+        const special = kernel.specials.find(fd)
+        return special === undefined ? real.read(fd, bytes, position) : (special.log?.read(bytes) ?? special.unreadable)
+      }),
     write,
     readFile: (path) =>
       on((kernel) => {
