@@ -28,8 +28,8 @@ const bytes = (value: number | undefined) => (value === undefined ? "size not kn
 const session = ({ session, files }: Plan.PlannedSession): ReadonlyArray<string> => [
   `  ${session}`,
   ...files.map(
-    ({ name, token, kind, bytes: size, whileRunning }) =>
-      `    ${token.padStart(2)}  ${name.padEnd(9)} ${kind}, ${bytes(size)}, ${whileRunning ? "while the guests run" : "in the blackout"}`
+    ({ name, token, kind, bytes: size, ifJumpFails, whileRunning }) =>
+      `    ${token.padStart(2)}  ${name.padEnd(9)} ${kind}, ${bytes(size)}, ${whileRunning ? "while the guests run" : "in the blackout"}, ${ifJumpFails} if the jump fails`
   )
 ]
 

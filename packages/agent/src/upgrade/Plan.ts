@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
+import * as Handle from "@liveupdate/sdk/Handle"
 import * as Token from "@liveupdate/sdk/Token"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -28,11 +29,13 @@ import * as TimeLine from "./TimeLine.ts"
 export interface PlannedFile {
   readonly name: string
   readonly token: string
-  readonly kind: "memfd"
+  readonly kind: Handle.Kind
   /** Bytes; not known before it is written. */
   readonly bytes: number | undefined
   /** Whether the guest runs while it is preserved. */
   readonly whileRunning: boolean
+  /** What becomes of it when the jump fails: it is kept as it is, or lost. */
+  readonly ifJumpFails: Handle.AfterFreeze["fate"]
 }
 
 /**
@@ -109,7 +112,8 @@ const memfd = (name: string, token: bigint, bytes: number | undefined, whileRunn
   token: String(token),
   kind: "memfd",
   bytes,
-  whileRunning
+  whileRunning,
+  ifJumpFails: Handle.afterFreeze.memfd.fate
 })
 
 const sessionOf = ({ id, config }: Preflight.Examined["vms"][number]): PlannedSession => ({
@@ -121,6 +125,21 @@ const sessionOf = ({ id, config }: Preflight.Examined["vms"][number]): PlannedSe
     memfd("manifest", Token.manifest, undefined, false)
   ]
 })
+
+/**
+ * What is lost when the jump fails, and what to do then.
+ *
+ * @since 0.1.0
+ * @category pure
+ */
+export const lostByFailure = (sessions: ReadonlyArray<PlannedSession>): ReadonlyArray<string> =>
+  sessions.flatMap(({ files, session, vm }) =>
+    files.flatMap(({ kind, name }) => {
+      const after = Handle.afterFreeze[kind]
+      const where = vm === undefined ? `session ${session}` : `VM ${vm}`
+      return after.fate === "kept" ? [] : [`file ${name} of ${where}: ${after.lost}. ${after.next}`]
+    })
+  )
 
 const size = (path: string) => Fs.statSync(path, { throwIfNoEntry: false })?.size
 
@@ -186,7 +205,8 @@ export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
         ...examined.stopped.map(
           (id) => `VM ${id} is shut down before it (--stop-others), and stays so if the live update is undone`
         ),
-        ...abandon.map((id) => `VM ${id} dies with the old kernel (--abandon)`)
+        ...abandon.map((id) => `VM ${id} dies with the old kernel (--abandon)`),
+        ...lostByFailure(sessions)
       ],
       measured: yield* lastMeasured(directory),
       memory: { preserved, available: available() },

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as PlanCommand from "../../src/cli/PlanCommand.ts"
-import type * as Plan from "../../src/upgrade/Plan.ts"
+import * as Plan from "../../src/upgrade/Plan.ts"
 
 const plan: Plan.Plan = {
   from: "7.2.13",
@@ -9,14 +9,16 @@ const plan: Plan.Plan = {
   sessions: [
     {
       session: "liveupdate-index",
-      files: [{ name: "manifest", token: "0", kind: "memfd", bytes: undefined, whileRunning: true }]
+      files: [
+        { name: "manifest", token: "0", kind: "memfd", bytes: undefined, whileRunning: true, ifJumpFails: "kept" }
+      ]
     },
     {
       session: "liveupdate-vm-a",
       vm: "a",
       files: [
-        { name: "ram", token: "1", kind: "memfd", bytes: 1 << 30, whileRunning: true },
-        { name: "state", token: "2", kind: "memfd", bytes: undefined, whileRunning: false }
+        { name: "ram", token: "1", kind: "memfd", bytes: 1 << 30, whileRunning: true, ifJumpFails: "kept" },
+        { name: "state", token: "2", kind: "memfd", bytes: undefined, whileRunning: false, ifJumpFails: "kept" }
       ]
     }
   ],
@@ -38,12 +40,32 @@ describe("agent plan, for a person", () => {
     assert.include(text, "Kernel 7.2.13 → 7.3.4 (/boot/vmlinuz-7.3.4)")
     assert.match(
       text,
-      /liveupdate-vm-a\n +1 +ram +memfd, 1024 MiB, while the guests run\n +2 +state +memfd, size not known yet, in the blackout/
+      /liveupdate-vm-a\n +1 +ram +memfd, 1024 MiB, while the guests run, kept if the jump fails\n +2 +state +memfd, size not known yet, in the blackout, kept/
     )
     assert.match(text, /pause +before +30 s +undo: the guest runs again/)
     assert.include(text, "hook pre-pause: /etc/liveupdate/hooks/pre-pause/10-net")
     assert.include(text, "no live update was measured on this host yet")
     assert.include(text, "Nothing stands in its way.")
+  })
+
+  it("which file a failing jump doesn't give back, and what to do then", () => {
+    const device = {
+      name: "nic",
+      token: "3",
+      kind: "vfio",
+      bytes: undefined,
+      whileRunning: false,
+      ifJumpFails: "lost"
+    } as const
+    const sessions = [...plan.sessions, { session: "other", files: [device] }]
+    assert.deepStrictEqual(Plan.lostByFailure(plan.sessions), [])
+    const [said, ...more] = Plan.lostByFailure(sessions)
+    assert.isEmpty(more)
+    assert.match(said ?? "", /^file nic of session other: the device is reset .* Close it, open the device anew/)
+    assert.include(
+      PlanCommand.render({ ...plan, sessions }),
+      "3  nic       vfio, size not known yet, in the blackout, lost"
+    )
   })
 
   it("how long guests stood still the last time, and in which run", () => {

@@ -217,7 +217,8 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
         name: "ram",
         token: "1",
         bytes: 128 << 20,
-        whileRunning: true
+        whileRunning: true,
+        ifJumpFails: "kept"
       })
 
       const bad = yield* plan("--vm", vm, "--vm", "web-2", "--kernel", "/etc/hostname", "--cmdline", "quiet")

@@ -61,7 +61,14 @@ export type Check = typeof Check.Type
  * @since 0.1.0
  * @category models
  */
-export const TargetCheck = Schema.Literal("target-image", "target-config", "target-kho", "target-luo", "target-memfd")
+export const TargetCheck = Schema.Literal(
+  "target-image",
+  "target-config",
+  "target-kho",
+  "target-luo",
+  "target-memfd",
+  "target-handlers"
+)
 
 /**
  * @since 0.1.0

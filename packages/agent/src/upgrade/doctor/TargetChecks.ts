@@ -112,13 +112,43 @@ const abi =
         )
   }
 
+const otherHandlers = ["iommufd", "vfio", "kvm_vm", "guest_memfd"] as const
+
+/**
+ * Guests go along in memfds, but any program may have a session with a file of another kind, and the kernel doesn't list them: one file
+ * whose handler the next kernel lacks, and it reads no session at all (`luo_session_deserialize` in `kernel/liveupdate/luo_session.c`).
+ */
+const handlers = ({ running }: TargetFacts, contents: Contents): Judgement => {
+  if (contents.abi.answer === "unknown")
+    return unknown(`what the target reads is unknown: ${contents.abi.reason}`, "See check target-image")
+  if (running._tag !== "known")
+    return unknown(
+      `which other handlers this kernel has is unknown: ${reasonOf(running)}`,
+      "Put the running kernel's image where its distribution has it"
+    )
+  const reads = contents.abi.value
+  const written = otherHandlers.flatMap((layer) => running.value[layer].map((string) => ({ layer, string })))
+  const missing = written.filter(({ layer, string }) => !reads[layer].includes(string)).map(({ string }) => string)
+  if (missing.length > 0)
+    return fail(
+      `this kernel may hand over files as ${missing.join(", ")}, which the target doesn't read`,
+      `Take a kernel that reads ${missing.join(", ")}, or stop the VMs and boot the target without a live update`
+    )
+  return ok(
+    written.length === 0
+      ? "this kernel has no other handlers"
+      : `the target reads ${written.map(({ string }) => string).join(", ")}, too`
+  )
+}
+
 const judges: {
   readonly [C in Exclude<TargetCheck, "target-image">]: (facts: TargetFacts, contents: Contents) => Judgement
 } = {
   "target-config": config,
   "target-kho": abi("kho"),
   "target-luo": abi("luo"),
-  "target-memfd": abi("memfd")
+  "target-memfd": abi("memfd"),
+  "target-handlers": handlers
 }
 
 /**

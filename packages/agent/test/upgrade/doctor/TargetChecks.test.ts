@@ -154,6 +154,28 @@ const cases: { readonly [C in TargetCheck]: ReadonlyArray<Case> } = {
     ["no image of the running kernel", otherBuild, "unknown", "reads memfd-v2; what this kernel writes is unknown"],
     ["a running kernel that has none", { running: known({ ...strings, memfd: [] }) }, "unknown", "no memfd-v… in it"],
     ["bzip2", opaque, "unknown", "compressed with bzip2"]
+  ],
+  "target-handlers": [
+    ["none here", {}, "ok", "no other handlers"],
+    [
+      "the same",
+      { ...reads({ vfio: ["vfio-pci-v1"] }), running: known({ ...strings, vfio: ["vfio-pci-v1"] }) },
+      "ok",
+      "reads vfio-pci-v1, too"
+    ],
+    [
+      "one that the target lacks, one of another version, one that it has",
+      {
+        ...reads({ iommufd: ["iommufd-v2"], kvm_vm: ["kvm_vm_luo_v1"] }),
+        running: known({ ...strings, vfio: ["vfio-pci-v1"], iommufd: ["iommufd-v1"], kvm_vm: ["kvm_vm_luo_v1"] })
+      },
+      "fail",
+      "may hand over files as iommufd-v1, vfio-pci-v1, which the target doesn't read",
+      "reads iommufd-v1, vfio-pci-v1, or stop the VMs"
+    ],
+    ["more there than here", reads({ vfio: ["vfio-pci-v1"] }), "ok", "no other handlers"],
+    ["no image of the running kernel", otherBuild, "unknown", "another build", "running kernel's image"],
+    ["bzip2", opaque, "unknown", "compressed with bzip2"]
   ]
 }
 
