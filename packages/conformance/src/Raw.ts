@@ -32,6 +32,8 @@ export interface Raw {
   readonly text: (fd: number) => string
   /** Any request; a descriptor in the answer is closed at the end like all others. */
   readonly request: (fd: number, request: number, argument: Buffer) => number
+  /** A request whose argument is a number. */
+  readonly requestNumber: (fd: number, request: number, argument: number) => number
   readonly dup: (fd: number) => number
   readonly open: (path: string, flags?: number) => number
   readonly close: (fd: number) => number
@@ -39,7 +41,9 @@ export interface Raw {
   readonly closeAll: () => void
 }
 
+/** A descriptor is in the struct, or is the answer itself. */
 const returnsFd = new Set<number>([ioctl.CREATE_SESSION, ioctl.RETRIEVE_SESSION, ioctl.RETRIEVE_FD])
+const answersFd = new Set<number>([ioctl.KVM_CREATE_VM, ioctl.kvm.createGuestMemfd.number])
 
 export const make = (calls: SystemCalls): Raw => {
   const open = new Set<number>()
@@ -51,7 +55,7 @@ export const make = (calls: SystemCalls): Raw => {
   const request = (fd: number, number: number, argument: Buffer): number => {
     const answer = calls.ioctl(fd, number, argument)
     if (answer === 0 && returnsFd.has(number)) keep(ioctl.returnedFd(argument))
-    return answer
+    return answersFd.has(number) ? keep(answer) : answer
   }
   const fdOf = (fd: number, number: number, argument: Buffer): number => {
     const answer = request(fd, number, argument)
@@ -93,6 +97,10 @@ export const make = (calls: SystemCalls): Raw => {
       return count < 0 ? said(count) : bytes.toString("latin1", 0, count)
     },
     request,
+    requestNumber: (fd, number, argument) => {
+      const answer = calls.ioctlNumber(fd, number, argument)
+      return answersFd.has(number) ? keep(answer) : answer
+    },
     dup: (fd) => keep(calls.dup(fd)),
     open: (path, flags = O_RDWR) => keep(calls.openFile(path, flags)),
     close,

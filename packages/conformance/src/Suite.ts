@@ -1,8 +1,9 @@
 import type { SystemCalls } from "../../sdk/src/internal/Kernel.ts"
-import { handovers } from "./handovers/index.ts"
+import type { Profile } from "../../sdk/src/SimulatedHost.ts"
+import { handoversOf } from "./handovers/index.ts"
 import * as Raw from "./Raw.ts"
 import type { Verdict } from "./Scenario.ts"
-import { scenarios } from "./scenarios/index.ts"
+import { scenariosOf } from "./scenarios/index.ts"
 
 /** What one kernel said about one behaviour. */
 export interface Finding {
@@ -25,9 +26,9 @@ const settle = async (raw: Raw.Raw, behaviour: string, run: (raw: Raw.Raw) => Ve
   }
 }
 
-export const runScenarios = async (calls: SystemCalls): Promise<ReadonlyArray<Finding>> => {
+export const runScenarios = async (calls: SystemCalls, profile: Profile): Promise<ReadonlyArray<Finding>> => {
   const findings: Array<Finding> = []
-  for (const { behaviour, run } of scenarios) {
+  for (const { behaviour, run } of scenariosOf(profile)) {
     const raw = Raw.make(calls)
     findings.push(await settle(raw, behaviour, run))
     raw.closeAll()
@@ -36,17 +37,17 @@ export const runScenarios = async (calls: SystemCalls): Promise<ReadonlyArray<Fi
 }
 
 /** Everything but the device stays open: the caller jumps next. */
-export const runBefore = async (calls: SystemCalls): Promise<ReadonlyArray<Finding>> => {
+export const runBefore = async (calls: SystemCalls, profile: Profile): Promise<ReadonlyArray<Finding>> => {
   const raw = Raw.make(calls)
   const findings: Array<Finding> = []
-  for (const { before, behaviour } of handovers) findings.push(await settle(raw, behaviour, before))
+  for (const { before, behaviour } of handoversOf(profile)) findings.push(await settle(raw, behaviour, before))
   raw.close(raw.device())
   return findings
 }
 
-export const runAfter = async (calls: SystemCalls): Promise<ReadonlyArray<Finding>> => {
+export const runAfter = async (calls: SystemCalls, profile: Profile): Promise<ReadonlyArray<Finding>> => {
   const findings: Array<Finding> = []
-  for (const { after, behaviour } of handovers) {
+  for (const { after, behaviour } of handoversOf(profile)) {
     const raw = Raw.make(calls)
     findings.push(await settle(raw, behaviour, after))
     raw.closeAll()

@@ -68,7 +68,10 @@ export interface MachineSpec {
   readonly memoryMiB?: number | undefined
   /** Channel ports: commands at once. */
   readonly ports?: number | undefined
-  /** With an IOMMU, and a PCI device to be given to a guest: QEMU's `edu`, 1234:11e8. */
+  /**
+   * With an IOMMU, and two PCI devices to be given to guests, which vfio-pci takes at boot: QEMU's `edu` (1234:11e8), which has no
+   * reset of its own, and an `nvme` (1b36:0010), which has one.
+   */
   readonly passthrough?: boolean | undefined
   /** Further kernel arguments. */
   readonly append?: string | undefined
@@ -150,6 +153,24 @@ export const startTicksOf = (stat: string): Option.Option<string> =>
     Option.filter((text) => /^[0-9]+$/.test(text))
   )
 
+const PASSTHROUGH = [
+  "-device",
+  "intel-iommu,intremap=on",
+  "-device",
+  "edu",
+  "-blockdev",
+  "driver=null-co,node-name=passthrough,size=16777216,read-zeroes=on",
+  "-device",
+  "nvme,serial=passthrough,drive=passthrough"
+]
+
+const PASSTHROUGH_KERNEL_ARGUMENTS = [
+  "intel_iommu=on",
+  "vfio-pci.ids=1234:11e8,1b36:0010",
+  // Its own driver would be there first, on every kernel.
+  "initcall_blacklist=nvme_init"
+]
+
 /**
  * The command line for QEMU.
  *
@@ -169,7 +190,7 @@ export const qemuArguments = (
   "-M",
   // KVM's own interrupt controller can't have its interrupts remapped.
   spec.passthrough === true && spec.accelerator === "kvm" ? "q35,kernel-irqchip=split" : "q35",
-  ...(spec.passthrough === true ? ["-device", "intel-iommu,intremap=on", "-device", "edu"] : []),
+  ...(spec.passthrough === true ? PASSTHROUGH : []),
   ...Accelerator.cpuArguments(spec.accelerator),
   "-smp",
   String(spec.cpus),
@@ -213,7 +234,7 @@ export const qemuArguments = (
     "thp_anon=64K:always",
     "quiet",
     "panic=-1",
-    ...(spec.passthrough === true ? ["intel_iommu=on"] : []),
+    ...(spec.passthrough === true ? PASSTHROUGH_KERNEL_ARGUMENTS : []),
     ...Accelerator.kernelArguments(spec.accelerator),
     ...(spec.append === undefined ? [] : [spec.append])
   ].join(" "),

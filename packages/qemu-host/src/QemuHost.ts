@@ -39,8 +39,8 @@ export interface StartOptions {
   /** See `MachineSpec`. */
   readonly passthrough?: boolean | undefined
   readonly append?: string | undefined
-  /** Boots a kernel of the series before, to be upgraded from; see `KernelBuild`. */
-  readonly older?: boolean | undefined
+  /** Other kernels than the current mainline's; see `KernelBuild`. */
+  readonly flavour?: KernelBuild.Flavour | undefined
   readonly extra?: ReadonlyArray<string> | undefined
   /** How long the host may take until it answers; 120 seconds unless told. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -127,7 +127,7 @@ export const layer: Layer.Layer<
 
     const prepare = Effect.fn("QemuHost.prepare")(function* (
       payload: ReadonlyArray<SystemImage.PayloadItem>,
-      options: { readonly older?: boolean } = {}
+      options: { readonly flavour?: KernelBuild.Flavour | undefined } = {}
     ) {
       const built = yield* system.build(payload, options)
       const kind = yield* accelerator.probe(built.kernels.boot.image, yield* emulator.native)
@@ -139,7 +139,7 @@ export const layer: Layer.Layer<
       const running = yield* Effect.either(machine.find(name))
       if (running._tag === "Right") return yield* new Machine.HostAlreadyRunning({ host: running.right })
       if (running.left._tag === "BadHostName") return yield* running.left
-      const { built, kind, qemu } = yield* prepare(options.payload, { older: options.older === true })
+      const { built, kind, qemu } = yield* prepare(options.payload, { flavour: options.flavour })
       const host = yield* machine.start({
         name,
         qemu,

@@ -16,7 +16,7 @@ import * as Layer from "effect/Layer"
 import { Cache, type CacheError, fingerprint } from "./Cache.ts"
 import { HostPrograms } from "./HostPrograms.ts"
 import { type CommandFailed, runner } from "./internal/subprocess.ts"
-import { KernelBuild, type KernelError, type Kernels } from "./KernelBuild.ts"
+import { type Flavour, KernelBuild, type KernelError, type Kernels } from "./KernelBuild.ts"
 import type { Progress } from "./Progress.ts"
 import { RootFs } from "./RootFs.ts"
 
@@ -87,7 +87,7 @@ export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage"
     /** Builds what is missing: kernels (see `KernelBuild`), base, programs, and the image with this payload. */
     readonly build: (
       payload: ReadonlyArray<PayloadItem>,
-      options?: { readonly older?: boolean }
+      options?: { readonly flavour?: Flavour | undefined }
     ) => Effect.Effect<BuiltSystem, CacheError | KernelError | CommandFailed | PayloadRejected, Progress>
   }
 >() {}
@@ -176,7 +176,7 @@ export const layer: Layer.Layer<
 
     const build = Effect.fn("SystemImage.build")(function* (
       payload: ReadonlyArray<PayloadItem>,
-      options: { readonly older?: boolean } = {}
+      options: { readonly flavour?: Flavour | undefined } = {}
     ) {
       const kernels = yield* kernelBuild.kernels(options)
       const base = yield* rootFs.image

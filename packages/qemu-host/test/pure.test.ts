@@ -181,14 +181,15 @@ describe("Machine", () => {
     assert.strictEqual(argv.filter((argument) => argument.startsWith("virtserialport")).length, 2)
   })
 
-  it("has an IOMMU, and a device to give away, when it is asked for", () => {
+  it("has an IOMMU, and devices to give away, when it is asked for", () => {
     const spec = { name: "n", qemu: "q", image: "/i", kernel: "/k", cpus: 2, memoryMiB: 4096, ports: 1 }
     const argv = (accelerator: "tcg" | "kvm", passthrough: boolean) =>
       qemuArguments({ ...spec, accelerator, passthrough }, "/run/x").join(" ")
     assert.notInclude(argv("tcg", false), "iommu")
     for (const accelerator of ["tcg", "kvm"] as const) {
       assert.include(argv(accelerator, true), "-device intel-iommu,intremap=on -device edu")
-      assert.include(argv(accelerator, true), "intel_iommu=on")
+      assert.include(argv(accelerator, true), "nvme,serial=passthrough")
+      assert.include(argv(accelerator, true), "intel_iommu=on vfio-pci.ids=1234:11e8,1b36:0010")
     }
     assert.include(argv("kvm", true), "-M q35,kernel-irqchip=split")
   })

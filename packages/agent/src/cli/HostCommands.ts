@@ -20,13 +20,25 @@ const start = Command.make(
     name: optionalName,
     memory: Options.integer("memory").pipe(Options.withDefault(4096), Options.withDescription("MiB of the host's RAM")),
     append: Options.text("append").pipe(Options.withDefault(""), Options.withDescription("further kernel arguments")),
-    older: Options.boolean("older").pipe(
-      Options.withDescription("boot a kernel of the series before (7.2), to be upgraded from")
+    kernels: Options.choice("kernels", ["current", "older", "handlers"]).pipe(
+      Options.withDefault("current"),
+      Options.withDescription(
+        "older: boot one of the series before (7.2), to be upgraded from; handlers: with a test fixture that preserves VFIO devices, iommufds and guest_memfds"
+      )
+    ),
+    passthrough: Options.boolean("passthrough").pipe(
+      Options.withDescription("with an IOMMU, and PCI devices to be given to guests")
     ),
     output: Shared.output
   },
-  ({ name, memory, append, older, output }) =>
-    Effect.flatMap(Shared.hosts, (_) => _.start(name, { memoryMiB: memory, append, older }, output))
+  ({ name, memory, append, kernels, passthrough, output }) =>
+    Effect.flatMap(Shared.hosts, (_) =>
+      _.start(
+        name,
+        { memoryMiB: memory, append, passthrough, flavour: kernels === "current" ? undefined : kernels },
+        output
+      )
+    )
 ).pipe(Command.withDescription("Build what is missing, boot a host, and wait until it answers"))
 
 const exec = Command.make(

@@ -264,7 +264,7 @@ export const payload: Effect.Effect<ReadonlyArray<PayloadItem>, PreconditionFail
  */
 export const start = (
   name: string,
-  options: { readonly memoryMiB: number; readonly append: string; readonly older: boolean },
+  options: Pick<QemuHost.StartOptions, "memoryMiB" | "append" | "passthrough" | "flavour">,
   output: Output.Format
 ) =>
   Effect.gen(function* () {

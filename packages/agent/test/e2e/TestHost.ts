@@ -81,7 +81,7 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
   }
 >() {}
 
-type Options = Pick<QemuHost.StartOptions, "passthrough" | "older">
+type Options = Pick<QemuHost.StartOptions, "passthrough" | "flavour" | "append">
 
 const builtAgent = fileURLToPath(new URL("../../dist/bin.js", import.meta.url))
 

@@ -8,7 +8,7 @@ import * as GuestConsole from "../e2e/GuestConsole.ts"
 import * as GuestDisk from "../e2e/GuestDisk.ts"
 import * as ProgramBundle from "../e2e/ProgramBundle.ts"
 import * as TestHost from "../e2e/TestHost.ts"
-import { bystander, disk, doneFile, forget, make, script, victim } from "./Faults.ts"
+import { bystander, disk, doneFile, forget, type Made, make, script, victim } from "./Faults.ts"
 import * as Matrix from "./Matrix.ts"
 
 const agent = "/usr/local/bin/agent"
@@ -85,13 +85,20 @@ const outcome = Effect.gen(function* () {
   return last?.type === "outcome" ? last : assert.fail("the run has no outcome")
 })
 
+/** A live update with a fault, of the matrix or another. */
+export interface Attempt {
+  readonly phase: Matrix.PhaseName
+  readonly fault: string
+  readonly end: Matrix.End
+  readonly made: Made
+}
+
 /** `agent upgrade` inside, with the fault; the host may be another one afterwards. */
-const upgrade = (cell: Matrix.Runnable) =>
+const upgrade = ({ fault, made }: Attempt) =>
   Effect.gen(function* () {
     const { inside, otherKernel, write } = yield* host
-    const made = make(cell)
     yield* write(script, made.at)
-    const target = cell.fault === "image-replaced" ? "/boot/vmlinuz-target" : "$kernel"
+    const target = fault === "image-replaced" ? "/boot/vmlinuz-target" : "$kernel"
     const command = `
       chmod 700 ${script}; kernel=$1; ${made.prepare}
       LIVEUPDATE_CHECKPOINTS=${made.checkpoint}=${script} exec ${agent} upgrade --vm ${victim} --vm ${bystander} --kernel ${target} ${made.options.join(" ")}`
@@ -132,7 +139,7 @@ const parkedIsTold = Effect.gen(function* () {
   assert.include((yield* shell(`${agent} park --list`)).stdout, `agent discard --vm ${victim} --yes`)
 })
 
-type Check = (said: Ended, cell: Matrix.Runnable, remedy: string) => Effect.Effect<void, never, TestHost.TestHost>
+type Check = (said: Ended, attempt: Attempt, remedy: string) => Effect.Effect<void, never, TestHost.TestHost>
 
 const bothCountOn = Effect.forEach([victim, bystander], countsOn, { discard: true })
 
@@ -229,21 +236,22 @@ const startOver = Effect.exit(
   )
 )
 
-export const run = (cell: Matrix.Runnable) =>
+export const attempt = (one: Attempt) =>
   Effect.gen(function* () {
     yield* ready
-    const said = yield* upgrade(cell)
+    const said = yield* upgrade(one)
+    const { end, fault, made } = one
     // A script that ends the agent or the host doesn't come to its own end, nor does one that is ended for being late.
     const endsWithAgent =
-      cell.fault === "agent-killed" ||
-      cell.fault === "deadline" ||
-      (cell.fault === "journal-corrupt" && said !== "gone")
-    if (cell.fault !== "power-cut" && !endsWithAgent)
+      fault === "agent-killed" || fault === "deadline" || (fault === "journal-corrupt" && said !== "gone")
+    if (fault !== "power-cut" && !endsWithAgent)
       yield* output(`timeout 120 sh -c 'until [ -e ${doneFile} ]; do sleep 0.2; done'`)
-    const { felt, remedy } = make(cell)
-    yield* checks[cell.end](said, cell, remedy)
-    yield* output(felt)
+    yield* checks[end](said, one, made.remedy)
+    yield* output(made.felt)
   }).pipe(Effect.onError(() => startOver))
+
+/** A cell of the matrix. */
+export const run = (cell: Matrix.Runnable) => attempt({ ...cell, made: make(cell) })
 
 /** The matrix as a table, faults down and phases across. */
 export const table = (of: (cell: Matrix.Cell) => string): string => {

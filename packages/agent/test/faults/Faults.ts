@@ -142,16 +142,17 @@ const faults: { readonly [F in Fault]: (phase: PhaseName) => Partial<Made> } = {
   "power-cut": () => ({ at: "echo b >/proc/sysrq-trigger; sleep 60" })
 }
 
-export const make = ({ phase, fault }: Runnable): Made => {
-  const made = faults[fault](phase)
-  return {
-    checkpoint: made.checkpoint ?? `before:${phase}`,
-    options: made.options ?? [],
-    prepare: made.prepare ?? "true",
-    remedy: made.remedy ?? "true",
-    felt: made.felt ?? "true",
-    // Once, and where there is a VM only for the victim: what comes after it is to find everything as it is left.
-    at: `#!/bin/sh
+export const make = ({ phase, fault }: Runnable): Made => complete(phase, faults[fault](phase))
+
+/** With everything that isn't said. */
+export const complete = (phase: PhaseName, made: Partial<Made>): Made => ({
+  checkpoint: made.checkpoint ?? `before:${phase}`,
+  options: made.options ?? [],
+  prepare: made.prepare ?? "true",
+  remedy: made.remedy ?? "true",
+  felt: made.felt ?? "true",
+  // Once, and where there is a VM only for the victim: what comes after it is to find everything as it is left.
+  at: `#!/bin/sh
 [ -e ${once} ] && exit 0
 [ -z "$LIVEUPDATE_VM" ] || [ "$LIVEUPDATE_VM" = ${victim} ] || exit 0
 : >${once}
@@ -160,7 +161,6 @@ set -e
 ${made.at ?? "true"}
 : >${doneFile}
 `
-  }
-}
+})
 
 export const forget = `rm -f ${once} ${doneFile} ${straceLog} ${directory}/second.log`

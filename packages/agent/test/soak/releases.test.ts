@@ -20,7 +20,7 @@ const imageOf = (series: string) =>
     return image ?? assert.fail(`no kernel ${series}`)
   })
 
-layer(TestHost.layer("releases", { older: true }), { excludeTestServices: true, timeout: "20 minutes" })(
+layer(TestHost.layer("releases", { flavour: "older" }), { excludeTestServices: true, timeout: "20 minutes" })(
   "live updates between releases",
   (it) => {
     it.effect("start: a guest with two disks counts on a host with the older release", () =>

@@ -11,16 +11,15 @@ import * as Hosts from "../../../agent/src/cli/Hosts.ts"
 import * as ProgramBundle from "../../../agent/test/e2e/ProgramBundle.ts"
 import type { Profile } from "../../../sdk/src/SimulatedHost.ts"
 
-/** The kernel that is asked, and the model's profile that is held to it: `LIVEUPDATE_PROFILE`, the current kernel by default. */
-export const profile: Profile = (() => {
-  const wanted = process.env["LIVEUPDATE_PROFILE"] ?? "7.3"
-  if (wanted === "7.3" || wanted === "7.2") return wanted
-  throw new Error(`LIVEUPDATE_PROFILE=${wanted}: a host can be built with 7.3 or 7.2`)
-})()
+/** Profiles of the model that a host can be built for. */
+export type Built = Exclude<Profile, "6.19">
+
+const flavours = { "7.2": "older", "7.3": undefined, handlers: "handlers" } as const
 
 export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e2e/ConformanceHost")<
   ConformanceHost,
   {
+    readonly profile: Built
     readonly release: Effect.Effect<string>
     readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
     /** Runs the program inside to its end; its lines. */
@@ -33,12 +32,17 @@ export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e
 const program = ProgramBundle.inside("conformance")
 const node = "/usr/local/bin/node"
 
-const make = Effect.gen(function* () {
+const make = Effect.fnUntraced(function* (profile: Built) {
   const hosts = yield* QemuHost.QemuHost
   const channel = yield* Channel.Channel
   const name = `conformance-${process.pid}`
+  const handlers = profile === "handlers"
   yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-  const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload, older: profile === "7.2" })
+  const { address } = yield* hosts.start(name, {
+    payload: yield* Hosts.payload,
+    flavour: flavours[profile],
+    passthrough: handlers
+  })
 
   const write = (path: string, content: string | Uint8Array) =>
     Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
@@ -54,7 +58,7 @@ const make = Effect.gen(function* () {
   /** What it said and how it ended, be it by a jump. */
   const start = (args: ReadonlyArray<string>) =>
     Effect.gen(function* () {
-      const child = yield* channel.exec(address, [node, program, ...args])
+      const child = yield* channel.exec(address, [node, program, handlers ? "handlers" : "mainline", ...args])
       const [lines, stderr, end] = yield* Effect.all(
         [
           Stream.runCollect(Channel.lines(child.stdout)),
@@ -70,6 +74,7 @@ const make = Effect.gen(function* () {
     }).pipe(Effect.scoped, Effect.orDie)
 
   return {
+    profile,
     release,
     write,
     run: (...args) =>
@@ -96,7 +101,5 @@ const make = Effect.gen(function* () {
   } satisfies ConformanceHost["Type"]
 })
 
-export const layer = Layer.scoped(ConformanceHost, make).pipe(
-  Layer.provide(Hosts.layer),
-  Layer.provide(NodeContext.layer)
-)
+export const layer = (profile: Built) =>
+  Layer.scoped(ConformanceHost, make(profile)).pipe(Layer.provide(Hosts.layer), Layer.provide(NodeContext.layer))

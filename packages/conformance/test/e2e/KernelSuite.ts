@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { handovers } from "../../src/handovers/index.ts"
+import { handoversOf } from "../../src/handovers/index.ts"
 import * as ModelHost from "../../src/ModelHost.ts"
 import * as Generate from "../../src/random/Generate.ts"
 import type { Sequence } from "../../src/random/Operation.ts"
@@ -11,7 +11,7 @@ import * as Random from "../../src/random/Run.ts"
 import * as Seed from "../../src/random/Seed.ts"
 import * as Shrink from "../../src/random/Shrink.ts"
 import type { Finding, Findings } from "../../src/Suite.ts"
-import { scenarios } from "../../src/scenarios/index.ts"
+import { scenariosOf } from "../../src/scenarios/index.ts"
 import * as ConformanceHost from "./ConformanceHost.ts"
 
 const isFinding = (value: unknown): value is Finding =>
@@ -35,7 +35,7 @@ const ask = (sequences: ReadonlyArray<Sequence>) =>
     const host = yield* ConformanceHost.ConformanceHost
     yield* host.write(file, JSON.stringify(sequences))
     const kernel = asResults(yield* host.run("random", file))
-    const model = ModelHost.make(ConformanceHost.profile)
+    const model = ModelHost.make(host.profile)
     const modelled = yield* Effect.promise(() => Random.run(model.start().calls, sequences))
     model.end()
     return { kernel, model: modelled }
@@ -69,72 +69,77 @@ const explain = (sequence: Sequence, kernel: Answers, model: Answers) =>
     return assert.fail(`LIVEUPDATE_SEED=${seed}\n${render(shortest, answers.kernel[0], answers.model[0])}`)
   })
 
-layer(ConformanceHost.layer, { excludeTestServices: true, timeout: "60 minutes" })("the kernel", (it) => {
-  const seen: { kernel?: Findings; model?: Findings } = {}
-  const operations = Seed.operations()
+/** Asks a host with such a kernel, and the model of it. */
+export const suite = (profile: ConformanceHost.Built) =>
+  layer(ConformanceHost.layer(profile), { excludeTestServices: true, timeout: "60 minutes" })("the kernel", (it) => {
+    const [scenarios, handovers] = [scenariosOf(profile), handoversOf(profile)]
+    const seen: { kernel?: Findings; model?: Findings } = {}
+    const operations = Seed.operations()
 
-  it.effect(`is a ${ConformanceHost.profile}`, () =>
-    Effect.flatMap(ConformanceHost.ConformanceHost, (host) =>
-      Effect.map(host.release, (release) => assert.match(release, new RegExp(`^${ConformanceHost.profile}\\.`)))
-    )
-  )
-
-  it.effect(`gives the same results as the model to ${operations} random operations`, () =>
-    Effect.gen(function* () {
-      const sequences = Generate.sequences(seed, operations)
-      const { kernel, model } = yield* ask(sequences)
-      const different = sequences.findIndex((_, index) => !isDeepStrictEqual(kernel[index], model[index]))
-      if (different >= 0) yield* explain(sequences[different] ?? [], kernel[different], model[different])
-      const compared = kernel.reduce((sum, results) => sum + results.length, 0)
-      assert.isAtLeast(compared, operations)
-      process.stderr.write(`${compared} operations in ${sequences.length} sequences, LIVEUPDATE_SEED=${seed}\n`)
-    })
-  )
-
-  it.effect("runs the whole suite, and so does the model; random operations across the jump, too", () =>
-    Effect.gen(function* () {
-      const host = yield* ConformanceHost.ConformanceHost
-      const crossings = Generate.crossings(seed, Math.ceil(operations / 200))
-      const firsts = crossings.map(({ before }) => before)
-      const seconds = crossings.map(({ after }) => after)
-      const split = <A>(all: ReadonlyArray<A>, at: number) => [all.slice(0, at), all.slice(at)] as const
-
-      const scenarios = asFindings(yield* host.run("scenarios"))
-      yield* host.write(file, JSON.stringify(firsts))
-      const [before, kernelFirsts] = split(yield* host.runAndJump("before", file), handovers.length)
-      yield* host.write(file, JSON.stringify(seconds))
-      const [after, kernelSeconds] = split(yield* host.run("after", file), handovers.length)
-      seen.kernel = { scenarios, before: asFindings(before), after: asFindings(after) }
-
-      const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds, ConformanceHost.profile))
-      seen.model = model
-      for (const [index, { before, after }] of crossings.entries()) {
-        const say = (operations: Sequence, results: ReadonlyArray<string> | undefined) =>
-          operations.map((operation, at) => `${JSON.stringify(operation)}: ${results?.[at]}`)
-        const message = `LIVEUPDATE_SEED=${seed}, crossing ${index}`
-        assert.deepStrictEqual(say(before, model.firsts[index]), say(before, asResults(kernelFirsts)[index]), message)
-        assert.deepStrictEqual(say(after, model.seconds[index]), say(after, asResults(kernelSeconds)[index]), message)
-      }
-    })
-  )
-
-  for (const [index, { behaviour, expected }] of scenarios.entries())
-    it.effect(behaviour, () =>
-      Effect.sync(() => {
-        assert.deepStrictEqual(seen.kernel?.scenarios[index], { behaviour, verdict: expected })
-        assert.deepStrictEqual(seen.model?.scenarios[index], seen.kernel?.scenarios[index])
-      })
-    )
-  for (const [index, { behaviour, expected }] of handovers.entries())
-    it.effect(`across a jump: ${behaviour}`, () =>
-      Effect.sync(() => {
-        const { kernel, model } = seen
-        assert.deepStrictEqual(
-          { before: kernel?.before[index]?.verdict, after: kernel?.after[index]?.verdict },
-          expected
+    it.effect(`is a ${profile}`, () =>
+      Effect.flatMap(ConformanceHost.ConformanceHost, (host) =>
+        Effect.map(host.release, (release) =>
+          assert.match(release, profile === "handlers" ? /-handlers-a$/ : new RegExp(`^${profile}\\.\\d+-host-`))
         )
-        assert.deepStrictEqual(model?.before[index], kernel?.before[index])
-        assert.deepStrictEqual(model?.after[index], kernel?.after[index])
+      )
+    )
+
+    it.effect(`gives the same results as the model to ${operations} random operations`, () =>
+      Effect.gen(function* () {
+        const sequences = Generate.sequences(seed, operations)
+        const { kernel, model } = yield* ask(sequences)
+        const different = sequences.findIndex((_, index) => !isDeepStrictEqual(kernel[index], model[index]))
+        if (different >= 0) yield* explain(sequences[different] ?? [], kernel[different], model[different])
+        const compared = kernel.reduce((sum, results) => sum + results.length, 0)
+        assert.isAtLeast(compared, operations)
+        process.stderr.write(`${compared} operations in ${sequences.length} sequences, LIVEUPDATE_SEED=${seed}\n`)
       })
     )
-})
+
+    it.effect("runs the whole suite, and so does the model; random operations across the jump, too", () =>
+      Effect.gen(function* () {
+        const host = yield* ConformanceHost.ConformanceHost
+        const crossings = Generate.crossings(seed, Math.ceil(operations / 200))
+        const firsts = crossings.map(({ before }) => before)
+        const seconds = crossings.map(({ after }) => after)
+        const split = <A>(all: ReadonlyArray<A>, at: number) => [all.slice(0, at), all.slice(at)] as const
+
+        const asked = asFindings(yield* host.run("scenarios"))
+        yield* host.write(file, JSON.stringify(firsts))
+        const [before, kernelFirsts] = split(yield* host.runAndJump("before", file), handovers.length)
+        yield* host.write(file, JSON.stringify(seconds))
+        const [after, kernelSeconds] = split(yield* host.run("after", file), handovers.length)
+        seen.kernel = { scenarios: asked, before: asFindings(before), after: asFindings(after) }
+
+        const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds, profile))
+        seen.model = model
+        for (const [index, { before, after }] of crossings.entries()) {
+          const say = (operations: Sequence, results: ReadonlyArray<string> | undefined) =>
+            operations.map((operation, at) => `${JSON.stringify(operation)}: ${results?.[at]}`)
+          const message = `LIVEUPDATE_SEED=${seed}, crossing ${index}`
+          assert.deepStrictEqual(say(before, model.firsts[index]), say(before, asResults(kernelFirsts)[index]), message)
+          assert.deepStrictEqual(say(after, model.seconds[index]), say(after, asResults(kernelSeconds)[index]), message)
+        }
+      })
+    )
+
+    for (const [index, { behaviour, expected }] of scenarios.entries())
+      it.effect(behaviour, () =>
+        Effect.sync(() => {
+          assert.deepStrictEqual(seen.kernel?.scenarios[index], { behaviour, verdict: expected })
+          assert.deepStrictEqual(seen.model?.scenarios[index], seen.kernel?.scenarios[index])
+        })
+      )
+    for (const [index, { behaviour, expected }] of handovers.entries())
+      it.effect(`across a jump: ${behaviour}`, () =>
+        Effect.sync(() => {
+          const { kernel, model } = seen
+          assert.deepStrictEqual(
+            { before: kernel?.before[index]?.verdict, after: kernel?.after[index]?.verdict },
+            expected
+          )
+          assert.deepStrictEqual(model?.before[index], kernel?.before[index])
+          assert.deepStrictEqual(model?.after[index], kernel?.after[index])
+        })
+      )
+  })

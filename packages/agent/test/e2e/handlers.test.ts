@@ -1,0 +1,214 @@
+/**
+ * Every kind of file through a real kexec, on a kernel with the test fixture's handlers (`qemu-host/kernel/handlers`): a guest's RAM that two
+ * PCI devices see through an IOMMU, the devices, a VM and its memory.
+ */
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestHost from "./TestHost.ts"
+
+/** The addresses of QEMU's edu and nvme, which vfio-pci took at boot. */
+const addresses = Effect.flatMap(TestHost.TestHost, (host) =>
+  Effect.map(
+    host.output(
+      "sh",
+      "-ec",
+      "cd /sys/bus/pci/drivers/vfio-pci; for id in 0x11e8 0x0010; do grep -l $id */device | cut -d/ -f1; done"
+    ),
+    (lines) => lines.split("\n") as [string, string]
+  )
+)
+
+/** What each device says: its vendor and number, and its first register. */
+const looks = { edu: { id: "11e81234", bar: "10000ed" }, nvme: { id: "101b36", bar: "f0107ff" } }
+
+/**
+ * What the kernel had to say that it shouldn't have: warnings, memory that nobody knows of any more. An object that is younger than five
+ * seconds isn't looked at (MSECS_MIN_AGE in mm/kmemleak.c), and one has to be unknown twice.
+ */
+const complaints = Effect.flatMap(TestHost.TestHost, (host) =>
+  Effect.gen(function* () {
+    const said = yield* host.output(
+      "sh",
+      "-c",
+      "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|KHO: .*(fail|corrupt|invalid)'; true"
+    )
+    const leaks = yield* host.output(
+      "sh",
+      "-ec",
+      "cd /sys/kernel/debug; for scan in 1 2; do sleep 5; echo scan >kmemleak; done; cat kmemleak"
+    )
+    // Mainline's own, on every boot: the mount options of the first root (mnt_init in fs/namespace.c), 8 bytes.
+    const ours = leaks.split(/(?=unreferenced object)/).filter((leak) => leak !== "" && !leak.includes(" mnt_init+"))
+    return [...said.split("\n").filter((line) => line !== ""), ...ours]
+  })
+)
+
+/** Takes everything through a jump; what was said before it. */
+const jump = (edu: string, nvme: string) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const before = yield* host.bootId
+    const file = "/var/lib/handlers-before.json"
+    const kernel = yield* host.otherKernel
+    const lost = yield* Effect.flip(Effect.sandbox(host.program("handlers", "before", edu, nvme, kernel, file)))
+    assert.include(String(lost), "runs a new kernel")
+    assert.notStrictEqual(yield* host.bootId, before)
+    yield* host.booted
+    return JSON.parse(yield* host.output("cat", file))
+  })
+
+layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers", append: "kmemleak=on" }), {
+  timeout: 600_000,
+  excludeTestServices: true
+})("every kind of file on the kernel with handlers", (it) => {
+  it.effect("is refused with the reason: the wrong order, what isn't there, what is preserved already", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      yield* host.booted
+      const [edu, nvme] = yield* addresses
+      const said = yield* host.program("handlers", "refusals", edu, nvme)
+      assert.strictEqual(said.code, 0, said.stderr)
+      const yes = { answer: "yes" }
+      assert.deepStrictEqual(JSON.parse(said.stdout), {
+        memory: {
+          wrongOrder: "NoHandler ENOENT",
+          twice: "AlreadyPreserved EBUSY",
+          map: "MappingsFrozen EBUSY",
+          unmap: "MappingsFrozen EBUSY",
+          unsealed: "NotPreservable: unsealed-mapping",
+          mappedAllTheSame: "PreserveRefused EINVAL"
+        },
+        device: {
+          unbound: "NoHandler ENOENT",
+          check: "NotPreservable: not-bound",
+          withoutIommufd: "NoHandler ENOENT",
+          missing: "DependencyMissing",
+          twice: "AlreadyPreserved EBUSY",
+          attach: "DeviceInUse EBUSY",
+          afterwards: "ok"
+        },
+        virtualMachine: { vm: "AlreadyPreserved EBUSY", memory: "AlreadyPreserved EBUSY" },
+        capabilities: { memfd: yes, iommufd: yes, vfio: yes, kvm_vm: yes, guest_memfd: yes }
+      })
+    })
+  )
+
+  it.effect(
+    "that refuses the freeze is named; no jump happens, sessions work on, a device that was frozen is dead",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const [edu, nvme] = yield* addresses
+        const before = yield* host.bootId
+        const said = yield* host.program("handlers", "freeze", edu, nvme, yield* host.otherKernel)
+        assert.strictEqual(said.code, 0, said.stderr)
+        assert.deepStrictEqual(JSON.parse(said.stdout), {
+          jump: {
+            _tag: "FreezeFailed",
+            errno: "ENOENT",
+            kind: "guest_memfd",
+            object: "handler guest_memfd_luo_v1",
+            token: "7"
+          },
+          device: "DeviceGone EIO",
+          sessionWorks: "ok",
+          name: "refusals",
+          again: "ok"
+        })
+        assert.strictEqual(yield* host.bootId, before)
+      })
+  )
+
+  it.effect("goes through a jump: memory as it was, devices bound and read, the session finished when both are", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      // systemd's own `agent resume` has the device for a moment.
+      yield* host.booted
+      const [edu, nvme] = yield* addresses
+      const ok = { iommufd: "ok", edu: "ok", nvme: "ok", vm: "ok", memory: "ok" }
+      assert.deepStrictEqual(yield* jump(edu, nvme), {
+        checks: ok,
+        looks,
+        ioas: 1,
+        preserved: { ...ok, ram: "ok", more: "ok" }
+      })
+      const said = yield* host.program("handlers", "after", edu, nvme)
+      assert.strictEqual(said.code, 0, said.stderr)
+      const seen = JSON.parse(said.stdout)
+      assert.deepStrictEqual(seen, {
+        unbound: { facts: edu, finish: "FinishRefused EBUSY", node: "DeviceInUse EBUSY", foreign: "NotIsolated EPERM" },
+        twice: {
+          ram: "ManagedUntilFinish EBUSY",
+          iommufd: "ManagedUntilFinish EBUSY",
+          edu: "ManagedUntilFinish EBUSY",
+          vm: "ManagedUntilFinish EBUSY",
+          memory: "ManagedUntilFinish EBUSY"
+        },
+        oneUnbound: "FinishRefused EBUSY",
+        attached: { edu: "ok", nvme: "ok" },
+        contents: { ram: "in the RAM", more: "in more of it", pagesLost: 0 },
+        looks,
+        owned: { vm: "ok", node: "ok", device: "ok" }
+      })
+      assert.deepStrictEqual(yield* complaints, [])
+    })
+  )
+
+  it.effect("is what QEMU starts on: it binds the devices, sees both, and the session can be finished", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      yield* host.booted
+      const [edu, nvme] = yield* addresses
+      yield* jump(edu, nvme)
+      const said = yield* host.program("handlers", "qemu")
+      assert.strictEqual(said.code, 0, said.stderr)
+      assert.deepStrictEqual(JSON.parse(said.stdout), {
+        devices: ["1234:11e8", "1b36:10"],
+        // A guest with such a device is refused before anything is touched: its VMM can't save it.
+        savable: false,
+        finish: "ok"
+      })
+      assert.deepStrictEqual(yield* complaints, [])
+    })
+  )
+
+  it.effect("keeps a guest from a live update when its VMM can't save it with such a device: plan says so", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const [edu] = yield* addresses
+      const started = yield* host.startVm({
+        id: "passthrough",
+        memory: "96M",
+        ...TestHost.demoGuest,
+        args: ["-object", "iommufd,id=iommufd0", "-device", `vfio-pci,host=${edu},iommufd=iommufd0`]
+      })
+      assert.strictEqual(started.code, 0, started.stderr)
+      const history = yield* host.history
+      for (const command of [["plan"], ["upgrade"]]) {
+        const refused = yield* host.agent(...command, "--vm", "passthrough", "--kernel", yield* host.otherKernel)
+        assert.strictEqual(refused.code, 5, refused.stdout)
+        assert.match(`${refused.stdout}${refused.stderr}`, /VM passthrough can't be saved: .*VFIO migration/)
+      }
+      assert.deepStrictEqual(yield* host.history, history)
+      yield* host.agent("vm", "stop", "--timeout", "0", "passthrough")
+    })
+  )
+
+  it.effect("has to have its handler on the next kernel: a target without is refused, guests never paused", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      yield* host.startVm({ id: "ordinary", memory: "96M", ...TestHost.demoGuest })
+      yield* host.waitForTick("ordinary", 2)
+      const history = yield* host.history
+      const mainline = yield* host.output("sh", "-c", "ls /boot/vmlinuz-*-host-b")
+      const refused = yield* host.agent("upgrade", "--vm", "ordinary", "--kernel", mainline)
+      assert.strictEqual(refused.code, 5, refused.stdout)
+      assert.include(
+        refused.stderr,
+        "this kernel may hand over files as iommufd-v1, vfio-pci-v1, kvm_vm_luo_v1, guest_memfd_luo_v1, which the target doesn't read"
+      )
+      assert.deepStrictEqual(yield* host.history, history)
+      yield* host.waitForTick("ordinary")
+    })
+  )
+})

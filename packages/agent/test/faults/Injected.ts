@@ -1,0 +1,83 @@
+/**
+ * Faults that the kernel itself makes, in the callbacks of its handlers (docs/test-kernel.md), in each phase that asks it for something: how the
+ * live update ends is what the fault matrix promises.
+ */
+import { layer } from "@effect/vitest"
+import * as TestHost from "../e2e/TestHost.ts"
+import * as Cells from "./Cells.ts"
+import * as Faults from "./Faults.ts"
+import type * as Matrix from "./Matrix.ts"
+
+const debugfs = "/sys/kernel/debug/liveupdate-fixture"
+/** The kernel has made it. */
+const felt = (op: string) => `dmesg | grep -q "liveupdate fixture: ${op} of file"`
+
+/** On this kernel, from the phase on: `NTH ERRNO MILLISECONDS`. */
+const here = (op: string, fault: string): Partial<Faults.Made> => ({
+  at: `echo '${fault}' >${debugfs}/${op}`,
+  remedy: `echo 0 >${debugfs}/${op}`,
+  felt: felt(op)
+})
+
+/** On the next one, whose command line says so. */
+const next = (op: string, fault: string): Partial<Faults.Made> => ({
+  options: ["--cmdline", `"$(sed 's/ liveupdate_fixture=[^ ]*//' /proc/cmdline) liveupdate_fixture=${op}:${fault}"`],
+  felt: felt(op)
+})
+
+export interface Injected {
+  readonly fault: string
+  readonly phase: Matrix.PhaseName
+  readonly end: Matrix.End
+  readonly made: Partial<Faults.Made>
+}
+
+/** What isn't the guests', such as the second half that is sent along, may be left behind: so it is all files from the first on. */
+export const injected: ReadonlyArray<Injected> = [
+  {
+    fault: "no handler takes the guest's RAM",
+    phase: "preserve-running",
+    end: "undone",
+    made: here("can_preserve", "1+")
+  },
+  {
+    fault: "no memory to preserve it (ENOMEM)",
+    phase: "preserve-running",
+    end: "undone",
+    made: here("preserve", "1+ 12")
+  },
+  {
+    fault: "the guest's state can't be preserved (EIO)",
+    phase: "preserve-state",
+    end: "undone",
+    made: here("preserve", "1+ 5")
+  },
+  {
+    fault: "each file takes three seconds, and the phase has two",
+    phase: "preserve-state",
+    end: "undone",
+    made: { ...here("preserve", "1+ 0 3000"), options: ["--deadline", "preserve-state=2"] }
+  },
+  { fault: "a file refuses to be frozen (EIO)", phase: "jump", end: "undone", made: here("freeze", "3 5") },
+  { fault: "the first file isn't given back (EIO)", phase: "retrieve", end: "upgraded", made: next("retrieve", "1:5") },
+  {
+    fault: "the session isn't finished at first (EBUSY)",
+    phase: "finish",
+    end: "upgraded",
+    made: next("can_finish", "1:16")
+  }
+]
+
+/** A host of their own for some of them. */
+export const suite = (label: string, some: ReadonlyArray<Injected>) =>
+  layer(TestHost.layer(label, { flavour: "handlers" }), { excludeTestServices: true, timeout: "20 minutes" })(
+    "the kernel's own faults",
+    (it) => {
+      it.effect("start: two guests count", () => Cells.start)
+
+      for (const { end, fault, made, phase } of some)
+        it.effect(`${phase}: ${fault}: ${end}`, () =>
+          Cells.attempt({ phase, fault, end, made: Faults.complete(phase, made) })
+        )
+    }
+  )
