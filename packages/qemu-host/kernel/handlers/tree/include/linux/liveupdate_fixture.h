@@ -11,6 +11,8 @@
 #ifndef _LINUX_LIVEUPDATE_FIXTURE_H
 #define _LINUX_LIVEUPDATE_FIXTURE_H
 
+#include <linux/errno.h>
+#include <linux/init.h>
 #include <linux/types.h>
 
 struct file;
@@ -40,6 +42,16 @@ int luo_fixture_token(struct luo_file_set *set, bool (*match)(struct file *file,
 		      u64 *token);
 int luo_fixture_file(struct luo_file_set *set, u64 token, struct file **filep);
 bool luo_fixture_is(struct luo_file_set *set, u64 token, const struct file *file);
+
+/* Where live update is off there is nobody to register with. */
+#define LUO_FIXTURE_REGISTER(handler)						\
+	static int __init handler##_register(void)				\
+	{									\
+		int err = liveupdate_register_file_handler(&(handler));		\
+										\
+		return err == -EOPNOTSUPP ? 0 : err;				\
+	}									\
+	late_initcall(handler##_register)
 
 /* Sessions of the last kernel are known from now on, so that what arrives in them is. */
 void luo_fixture_arrivals(void);

@@ -257,10 +257,4 @@ static struct liveupdate_file_handler gmem_fixture_handler = {
 	.compatible = "guest_memfd_luo_v1",
 };
 
-static int __init gmem_fixture_init(void)
-{
-	int err = liveupdate_register_file_handler(&gmem_fixture_handler);
-
-	return err == -EOPNOTSUPP ? 0 : err;
-}
-late_initcall(gmem_fixture_init);
+LUO_FIXTURE_REGISTER(gmem_fixture_handler);

@@ -59,10 +59,4 @@ static struct liveupdate_file_handler kvm_vm_fixture_handler = {
 	.compatible = "kvm_vm_luo_v1",
 };
 
-static int __init kvm_vm_fixture_init(void)
-{
-	int err = liveupdate_register_file_handler(&kvm_vm_fixture_handler);
-
-	return err == -EOPNOTSUPP ? 0 : err;
-}
-late_initcall(kvm_vm_fixture_init);
+LUO_FIXTURE_REGISTER(kvm_vm_fixture_handler);

@@ -331,10 +331,4 @@ static struct liveupdate_file_handler iommufd_fixture_handler = {
 	.compatible = "iommufd-v1",
 };
 
-static int __init iommufd_fixture_init(void)
-{
-	int err = liveupdate_register_file_handler(&iommufd_fixture_handler);
-
-	return err == -EOPNOTSUPP ? 0 : err;
-}
-late_initcall(iommufd_fixture_init);
+LUO_FIXTURE_REGISTER(iommufd_fixture_handler);

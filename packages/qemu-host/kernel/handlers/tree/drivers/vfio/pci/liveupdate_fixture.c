@@ -275,10 +275,4 @@ static struct liveupdate_file_handler vfio_fixture_handler = {
 	.compatible = "vfio-pci-v1",
 };
 
-static int __init vfio_fixture_init(void)
-{
-	int err = liveupdate_register_file_handler(&vfio_fixture_handler);
-
-	return err == -EOPNOTSUPP ? 0 : err;
-}
-late_initcall(vfio_fixture_init);
+LUO_FIXTURE_REGISTER(vfio_fixture_handler);
