@@ -33,11 +33,11 @@ describe("agent doctor", () => {
       assert.strictEqual(
         stdout,
         [
-          "ok       root           runs as root",
-          "fail     device-holder  it is open in vmmd (pid 812)",
-          "                        → Wait for it",
-          "unknown  abi            no debugfs",
-          "                        → Mount it",
+          "ok       root             runs as root",
+          "fail     device-holder    it is open in vmmd (pid 812)",
+          "                          → Wait for it",
+          "unknown  abi              no debugfs",
+          "                          → Mount it",
           "",
           "This host is not ready for a live update: 1 ok, 1 fail, 1 unknown. Failed: device-holder",
           ""

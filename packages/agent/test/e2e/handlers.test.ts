@@ -4,6 +4,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as KernelLog from "./KernelLog.ts"
 import * as TestHost from "./TestHost.ts"
 
 /** The addresses of QEMU's edu and nvme, which vfio-pci took at boot. */
@@ -21,28 +22,6 @@ const addresses = Effect.flatMap(TestHost.TestHost, (host) =>
 /** What each device says: its vendor and number, and its first register. */
 const looks = { edu: { id: "11e81234", bar: "10000ed" }, nvme: { id: "101b36", bar: "f0107ff" } }
 
-/**
- * What the kernel had to say that it shouldn't have: warnings, memory that nobody knows of any more. An object that is younger than five
- * seconds isn't looked at (MSECS_MIN_AGE in mm/kmemleak.c), and one has to be unknown twice.
- */
-const complaints = Effect.flatMap(TestHost.TestHost, (host) =>
-  Effect.gen(function* () {
-    const said = yield* host.output(
-      "sh",
-      "-c",
-      "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|KHO: .*(fail|corrupt|invalid)'; true"
-    )
-    const leaks = yield* host.output(
-      "sh",
-      "-ec",
-      "cd /sys/kernel/debug; for scan in 1 2; do sleep 5; echo scan >kmemleak; done; cat kmemleak"
-    )
-    // Mainline's own, on every boot: the mount options of the first root (mnt_init in fs/namespace.c), 8 bytes.
-    const ours = leaks.split(/(?=unreferenced object)/).filter((leak) => leak !== "" && !leak.includes(" mnt_init+"))
-    return [...said.split("\n").filter((line) => line !== ""), ...ours]
-  })
-)
-
 /** Takes everything through a jump; what was said before it. */
 const jump = (edu: string, nvme: string) =>
   Effect.gen(function* () {
@@ -57,7 +36,7 @@ const jump = (edu: string, nvme: string) =>
     return JSON.parse(yield* host.output("cat", file))
   })
 
-layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers", append: "kmemleak=on" }), {
+layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   timeout: 600_000,
   excludeTestServices: true
 })("every kind of file on the kernel with handlers", (it) => {
@@ -150,7 +129,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers", appen
         looks,
         owned: { vm: "ok", node: "ok", device: "ok" }
       })
-      assert.deepStrictEqual(yield* complaints, [])
+      assert.deepStrictEqual(yield* KernelLog.complaints(host.output), [])
     })
   )
 
@@ -168,7 +147,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers", appen
         savable: false,
         finish: "ok"
       })
-      assert.deepStrictEqual(yield* complaints, [])
+      assert.deepStrictEqual(yield* KernelLog.complaints(host.output), [])
     })
   )
 

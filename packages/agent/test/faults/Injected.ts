@@ -2,7 +2,9 @@
  * Faults that the kernel itself makes, in the callbacks of its handlers (docs/test-kernel.md), in each phase that asks it for something: how the
  * live update ends is what the fault matrix promises.
  */
-import { layer } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as KernelLog from "../e2e/KernelLog.ts"
 import * as TestHost from "../e2e/TestHost.ts"
 import * as Cells from "./Cells.ts"
 import * as Faults from "./Faults.ts"
@@ -77,7 +79,18 @@ export const suite = (label: string, some: ReadonlyArray<Injected>) =>
 
       for (const { end, fault, made, phase } of some)
         it.effect(`${phase}: ${fault}: ${end}`, () =>
-          Cells.attempt({ phase, fault, end, made: Faults.complete(phase, made) })
+          Effect.gen(function* () {
+            const { output } = yield* TestHost.TestHost
+            yield* Cells.attempt({ phase, fault, end, made: Faults.complete(phase, made) })
+            assert.deepStrictEqual(yield* KernelLog.warnings(output), [])
+          })
         )
+
+      it.effect("the kernel has nothing to complain about, and has lost no memory", () =>
+        Effect.gen(function* () {
+          const { output } = yield* TestHost.TestHost
+          assert.deepStrictEqual(yield* KernelLog.complaints(output), [])
+        })
+      )
     }
   )

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Hosts from "../../../agent/src/cli/Hosts.ts"
+import * as KernelLog from "../../../agent/test/e2e/KernelLog.ts"
 import * as ProgramBundle from "../../../agent/test/e2e/ProgramBundle.ts"
 import type { Profile } from "../../../sdk/src/SimulatedHost.ts"
 
@@ -20,6 +21,8 @@ export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e
   ConformanceHost,
   {
     readonly profile: Built
+    /** What the kernel had to say that it shouldn't have; of the flavour that looks for it. */
+    readonly complaints: Effect.Effect<ReadonlyArray<string>>
     readonly release: Effect.Effect<string>
     readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
     /** Runs the program inside to its end; its lines. */
@@ -41,7 +44,8 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   const { address } = yield* hosts.start(name, {
     payload: yield* Hosts.payload,
     flavour: flavours[profile],
-    passthrough: handlers
+    passthrough: handlers,
+    append: handlers ? KernelLog.append : undefined
   })
 
   const write = (path: string, content: string | Uint8Array) =>
@@ -75,6 +79,9 @@ const make = Effect.fnUntraced(function* (profile: Built) {
 
   return {
     profile,
+    complaints: handlers
+      ? KernelLog.complaints((...argv) => Effect.orDie(channel.output(address, argv)))
+      : Effect.succeed([]),
     release,
     write,
     run: (...args) =>

@@ -105,11 +105,13 @@ export const suite = (profile: ConformanceHost.Built) =>
         const split = <A>(all: ReadonlyArray<A>, at: number) => [all.slice(0, at), all.slice(at)] as const
 
         const asked = asFindings(yield* host.run("scenarios"))
+        assert.deepStrictEqual(yield* host.complaints, [])
         yield* host.write(file, JSON.stringify(firsts))
         const [before, kernelFirsts] = split(yield* host.runAndJump("before", file), handovers.length)
         yield* host.write(file, JSON.stringify(seconds))
         const [after, kernelSeconds] = split(yield* host.run("after", file), handovers.length)
         seen.kernel = { scenarios: asked, before: asFindings(before), after: asFindings(after) }
+        assert.deepStrictEqual(yield* host.complaints, [])
 
         const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds, profile))
         seen.model = model
