@@ -21,7 +21,7 @@ export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e
   ConformanceHost,
   {
     readonly profile: Built
-    /** What the kernel had to say that it shouldn't have; of the flavour that looks for it. */
+    /** What the kernel had to say that it shouldn't have. */
     readonly complaints: Effect.Effect<ReadonlyArray<string>>
     readonly release: Effect.Effect<string>
     readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
@@ -44,8 +44,7 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   const { address } = yield* hosts.start(name, {
     payload: yield* Hosts.payload,
     flavour: flavours[profile],
-    passthrough: handlers,
-    append: handlers ? KernelLog.append : undefined
+    passthrough: handlers
   })
 
   const write = (path: string, content: string | Uint8Array) =>
@@ -79,9 +78,7 @@ const make = Effect.fnUntraced(function* (profile: Built) {
 
   return {
     profile,
-    complaints: handlers
-      ? KernelLog.complaints((...argv) => Effect.orDie(channel.output(address, argv)))
-      : Effect.succeed([]),
+    complaints: KernelLog.complaints((...argv) => Effect.orDie(channel.output(address, argv))),
     release,
     write,
     run: (...args) =>
