@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 type Output = (...argv: readonly [string, ...Array<string>]) => Effect.Effect<string>
 
 export const complaints = (output: Output) =>
-  Effect.map(
-    output("sh", "-c", "dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|KHO: .*(fail|corrupt|invalid)'; true"),
-    (lines) => lines.split("\n").filter((line) => line !== "")
+  Effect.map(output("sh", "-c", "dmesg | grep -E 'WARNING:|BUG:|Oops:|KHO: .*(fail|corrupt|invalid)'; true"), (lines) =>
+    lines.split("\n").filter((line) => line !== "")
   )

@@ -1,4 +1,4 @@
-/** All faults that the kernel itself makes; some of them: npm test. */
+/** Faults that the kernel itself makes, in the callbacks of its handlers: npm run faults. */
 import { injected, suite } from "./Injected.ts"
 
 suite("injected", injected)
