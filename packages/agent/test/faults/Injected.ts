@@ -40,7 +40,7 @@ export const injected: ReadonlyArray<Injected> = [
     fault: "no handler takes the guest's RAM",
     phase: "preserve-running",
     end: "undone",
-    made: here("can_preserve", "1+")
+    made: here("can_preserve", "1+ 2")
   },
   {
     fault: "no memory to preserve it (ENOMEM)",
