@@ -1,4 +1,5 @@
 import type { Subject } from "../errors/Origin.ts"
+import type { Kind } from "../Handle.ts"
 import type { SystemCalls } from "./Kernel.ts"
 import { O_NONBLOCK, O_RDONLY, SEEK_END } from "./uapi.ts"
 
@@ -8,19 +9,13 @@ const RECORD = 8192
 /** `luo_file_freeze` (kernel/liveupdate/luo_file.c): "Freeze failed for token[0x1] handler[vfio-pci-v1] err[-EINVAL]". */
 const FAILED = /;.*Freeze failed for token\[(0x[0-9a-f]+|0)\] handler\[([^\]]+)\]/
 
-/** The kinds of files by the beginnings of their handlers' names. */
-const kinds = [
-  ["memfd", "memfd"],
-  ["iommufd", "iommufd"],
-  ["vfio", "vfio"],
-  ["guest_memfd", "guest_memfd"],
-  ["kvm_vm", "kvm_vm"]
-] as const
+/** A handler's name begins with the kind of its files: `vfio-pci-v1`, `guest_memfd_luo_v1`. */
+const kinds: ReadonlyArray<Kind> = ["memfd", "iommufd", "vfio", "guest_memfd", "kvm_vm"]
 
 const subjectOf = (record: string): Subject | undefined => {
   const [, token, handler] = FAILED.exec(record) ?? []
   if (token === undefined || handler === undefined) return undefined
-  const kind = kinds.find(([prefix]) => handler.startsWith(prefix))?.[1]
+  const kind = kinds.find((kind) => handler.startsWith(kind))
   return { token: BigInt(token), object: `handler ${handler}`, ...(kind === undefined ? {} : { kind }) }
 }
 

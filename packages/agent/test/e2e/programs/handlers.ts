@@ -25,9 +25,9 @@ import type { OutgoingSession } from "@liveupdate/sdk/Session"
 import * as Token from "@liveupdate/sdk/Token"
 import * as VfioDevice from "@liveupdate/sdk/VfioDevice"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as GuestPages from "./guestPages.ts"
+import { outcome } from "./outcome.ts"
 
 const [mode = "", edu = "", nvme = "", kernel = "", file = ""] = process.argv.slice(2)
 const MIB = 1 << 20
@@ -38,17 +38,6 @@ const HOLE = 40
 
 const tokens = Token.names({ ram: 1n, more: 2n, iommufd: 3n, edu: 4n, nvme: 5n, vm: 6n, memory: 7n })
 const passedThrough = "passed-through"
-
-/** How it ended: `ok`, or the error's tag, its errno, and the reasons where it has some. */
-const outcome = <A, R>(effect: Effect.Effect<A, LiveUpdateError, R>) =>
-  Effect.map(
-    Effect.either(effect),
-    Either.match({
-      onLeft: (error) =>
-        error._tag === "NotPreservable" ? `${error._tag}: ${error.reasons.join(" ")}` : `${error._tag} ${error.errno}`,
-      onRight: () => "ok"
-    })
-  )
 
 const sealed = (name: string, size: number) =>
   Effect.tap(Memfd.create({ name, size }), (memfd) => Memfd.addSeals(memfd, "seal", "grow", "shrink"))

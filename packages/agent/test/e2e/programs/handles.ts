@@ -12,26 +12,17 @@ import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Token from "@liveupdate/sdk/Token"
 import * as VfioDevice from "@liveupdate/sdk/VfioDevice"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Outcome from "./outcome.ts"
 
 const address = process.argv[2] ?? ""
 const MIB = 1 << 20
 
-/** How it ended: `ok`, or the error's tag, its errno, and the reasons where it has some. */
+/** A missing handler is said with what it takes. */
 const outcome = <A, R>(effect: Effect.Effect<A, LiveUpdateError, R>) =>
-  Effect.map(
-    Effect.either(effect),
-    Either.match({
-      onLeft: (error) =>
-        error._tag === "NotPreservable"
-          ? `${error._tag}: ${error.reasons.join(" ")}`
-          : error._tag === "NoHandler"
-            ? `NoHandler ${error.errno}: ${error.next}`
-            : `${error._tag} ${error.errno}`,
-      onRight: () => "ok"
-    })
+  Outcome.outcome(effect, (error) =>
+    error._tag === "NoHandler" ? `NoHandler ${error.errno}: ${error.next}` : Outcome.said(error)
   )
 
 const sealedMemfd = Effect.gen(function* () {
