@@ -139,19 +139,19 @@ const parkedIsTold = Effect.gen(function* () {
   assert.include((yield* shell(`${agent} park --list`)).stdout, `agent discard --vm ${victim} --yes`)
 })
 
-type Check = (said: Ended, attempt: Attempt, remedy: string) => Effect.Effect<void, never, TestHost.TestHost>
+type Check = (said: Ended, attempt: Attempt) => Effect.Effect<void, never, TestHost.TestHost>
 
 const bothCountOn = Effect.forEach([victim, bystander], countsOn, { discard: true })
 
 /** What must be true, by how the cell ends. */
 const checks: { readonly [E in Matrix.End]: Check } = {
-  refused: (said, _, remedy) =>
+  refused: (said, { made: { remedy } }) =>
     Effect.gen(function* () {
       stayed(said, 1, 4, 5, 7)
       yield* output(remedy)
       yield* bothCountOn
     }),
-  undone: (said, _, remedy) =>
+  undone: (said, { made: { remedy } }) =>
     Effect.gen(function* () {
       const { stderr } = stayed(said, 6)
       assert.include(stderr, "Everything was undone")
@@ -159,7 +159,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* bothCountOn
       yield* nothingLeft
     }),
-  "given-back": (said, _, remedy) =>
+  "given-back": (said, { made: { remedy } }) =>
     Effect.gen(function* () {
       stayed(said, 6, 7, 137)
       yield* output(remedy)
@@ -168,7 +168,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* shell(`${agent} resume`)
       yield* bothCountOn
     }),
-  upgraded: (said, { fault }, remedy) =>
+  upgraded: (said, { fault, made: { remedy } }) =>
     Effect.gen(function* () {
       assert.strictEqual(said, "gone", said === "gone" ? "" : `${said.code} ${said.stderr}`)
       // On a disk that is full no outcome can be written.
@@ -178,7 +178,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* bothCountOn
       yield* nothingLeft
     }),
-  parked: (said, { phase }, remedy) =>
+  parked: (said, { phase, made: { remedy } }) =>
     Effect.gen(function* () {
       assert.strictEqual(said, "gone")
       if (phase === "report") yield* output("sleep 1")
@@ -188,7 +188,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* bothCountOn
       yield* nothingLeft
     }),
-  unusable: (said, _, remedy) =>
+  unusable: (said, { made: { remedy } }) =>
     Effect.gen(function* () {
       assert.strictEqual(said, "gone")
       yield* parkedIsTold
@@ -199,7 +199,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* boot(victim)
       yield* bothCountOn
     }),
-  ended: (said, { phase }, remedy) =>
+  ended: (said, { phase, made: { remedy } }) =>
     Effect.gen(function* () {
       // Refused in the preflight, undone later.
       if (Matrix.isBefore(phase)) stayed(said, ...(phase === "preflight" ? [1, 5] : [6, 7]))
@@ -246,7 +246,7 @@ export const attempt = (one: Attempt) =>
       fault === "agent-killed" || fault === "deadline" || (fault === "journal-corrupt" && said !== "gone")
     if (fault !== "power-cut" && !endsWithAgent)
       yield* output(`timeout 120 sh -c 'until [ -e ${doneFile} ]; do sleep 0.2; done'`)
-    yield* checks[end](said, one, made.remedy)
+    yield* checks[end](said, one)
     yield* output(made.felt)
   }).pipe(Effect.onError(() => startOver))
 
