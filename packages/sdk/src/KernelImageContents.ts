@@ -6,12 +6,20 @@
  *
  * @since 0.1.0
  */
+import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { Unsupported } from "./internal/image/Damaged.ts"
 import * as ImageFile from "./internal/image/ImageFile.ts"
 import * as Payload from "./internal/image/Payload.ts"
 import * as Vmlinux from "./internal/image/Vmlinux.ts"
 import { KernelImageInvalid } from "./KernelImage.ts"
+
+const told = <A>(value: Schema.Schema<A>) =>
+  Schema.Union(
+    Schema.Struct({ answer: Schema.Literal("known"), value }),
+    Schema.Struct({ answer: Schema.Literal("unknown"), reason: Schema.String })
+  )
 
 /**
  * What is known of a kernel, or why it isn't.
@@ -23,6 +31,8 @@ export type Told<A> =
   | { readonly answer: "known"; readonly value: A }
   | { readonly answer: "unknown"; readonly reason: string }
 
+const versions = Schema.Array(Schema.String)
+
 /**
  * The strings by which a kernel knows what was handed to it, such as `luo-v5`. An empty list: it has none, and was built
  * without. More than one: it reads each of them.
@@ -30,19 +40,25 @@ export type Told<A> =
  * @since 0.1.0
  * @category models
  */
-export interface Abi {
+export const Abi = Schema.Struct({
   /** `KHO_FDT_COMPATIBLE` in `include/linux/kho/abi/kexec_handover.h` */
-  readonly kho: ReadonlyArray<string>
+  kho: versions,
   /** `LUO_ABI_COMPATIBLE` in `include/linux/kho/abi/luo.h` */
-  readonly luo: ReadonlyArray<string>
+  luo: versions,
   /** `MEMFD_LUO_FH_COMPATIBLE` in `include/linux/kho/abi/memfd.h` */
-  readonly memfd: ReadonlyArray<string>
+  memfd: versions,
   /** Handlers that are proposed for a kernel after 7.3. */
-  readonly vfio: ReadonlyArray<string>
-  readonly iommufd: ReadonlyArray<string>
-  readonly guest_memfd: ReadonlyArray<string>
-  readonly kvm_vm: ReadonlyArray<string>
-}
+  vfio: versions,
+  iommufd: versions,
+  guest_memfd: versions,
+  kvm_vm: versions
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Abi = typeof Abi.Type
 
 const prefixes: { readonly [Layer in keyof Abi]: string } = {
   kho: "kho-v",
@@ -60,7 +76,37 @@ const prefixes: { readonly [Layer in keyof Abi]: string } = {
  * @since 0.1.0
  * @category models
  */
-export type Compression = "none" | "gzip" | "xz" | "zstd" | "lz4" | "bzip2" | "lzma" | "lzo"
+export const Compression = Schema.Literal("none", "gzip", "xz", "zstd", "lz4", "bzip2", "lzma", "lzo")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Compression = typeof Compression.Type
+
+/**
+ * What is in the bytes of an image, wherever they are.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Contents = Schema.Struct({
+  /** `undefined` if it is one that isn't known. */
+  compression: Schema.UndefinedOr(Compression),
+  /** As /proc/version will say: two kernels that say the same are the same build. */
+  banner: told(Schema.String),
+  /** As `uname -r` will say. */
+  release: told(Schema.String),
+  /** The build configuration, as in /proc/config.gz; unknown without `CONFIG_IKCONFIG`. */
+  config: told(Schema.String),
+  abi: told(Abi)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Contents = typeof Contents.Type
 
 /**
  * What a kernel says of itself when it is looked into.
@@ -68,17 +114,19 @@ export type Compression = "none" | "gzip" | "xz" | "zstd" | "lz4" | "bzip2" | "l
  * @since 0.1.0
  * @category models
  */
-export interface KernelImageContents {
+export interface KernelImageContents extends Contents {
   readonly path: string
-  /** `undefined` if it is one that isn't known. */
-  readonly compression: Compression | undefined
-  /** As /proc/version will say: two kernels that say the same are the same build. */
-  readonly banner: Told<string>
-  /** As `uname -r` will say. */
-  readonly release: Told<string>
-  /** The build configuration, as in /proc/config.gz; unknown without `CONFIG_IKCONFIG`. */
-  readonly config: Told<string>
-  readonly abi: Told<Abi>
+}
+
+/**
+ * What was found in images before, by a digest of their bytes: an image that was read once needn't be decompressed again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Memory {
+  readonly recall: (digest: string) => Effect.Effect<Contents | undefined>
+  readonly remember: (digest: string, contents: Contents) => Effect.Effect<void>
 }
 
 const known = <A>(value: A): Told<A> => ({ answer: "known", value })
@@ -103,17 +151,15 @@ const abiOf = (kernel: Buffer): Abi => ({
   kvm_vm: Vmlinux.versions(kernel, prefixes.kvm_vm)
 })
 
-type Found = Omit<KernelImageContents, "path">
-
 /** Of a kernel that can't be looked into. */
-const opaque = (compression: Compression | undefined, why: string): Found => {
+const opaque = (compression: Compression | undefined, why: string): Contents => {
   const told = unknown(`the image can't be looked into: ${why}`)
   return { compression, banner: told, release: told, config: told, abi: told }
 }
 
 const NOT_A_KERNEL = "no kernel image of x86-64 or arm64"
 
-const find = (image: Buffer): Found | typeof NOT_A_KERNEL => {
+const find = (image: Buffer): Contents | typeof NOT_A_KERNEL => {
   try {
     const payload = Payload.locate(image)
     if (payload === undefined) return NOT_A_KERNEL
@@ -140,9 +186,16 @@ const find = (image: Buffer): Found | typeof NOT_A_KERNEL => {
   }
 }
 
+/** Of what is looked for as well: one that looks for something else remembers nothing of it. Raise it when it looks otherwise. */
+const LOOKS = `1 ${JSON.stringify(prefixes)}`
+const digestOf = (image: Buffer): string => createHash("sha256").update(LOOKS).update(image).digest("hex")
+
+const nothing: Memory = { recall: () => Effect.succeed(undefined), remember: () => Effect.void }
+
 /**
  * Decompresses the kernel in a bzImage (x86-64) or an arm64 Image, plain, as Image.gz or with an EFI decompressor, and looks into
- * it. Knows gzip, xz, zstd and lz4; of a kernel that is compressed otherwise everything is unknown.
+ * it. Knows gzip, xz, zstd and lz4; of a kernel that is compressed otherwise everything is unknown. With a `memory` it does so once
+ * for the same bytes.
  *
  * Fails with `KernelImageInvalid`; its reason is `damaged` when the kernel can't be decompressed.
  * Formats: `Documentation/arch/x86/boot.rst`, `drivers/firmware/efi/libstub/zboot-header.S`, `scripts/Makefile.lib`.
@@ -151,11 +204,15 @@ const find = (image: Buffer): Found | typeof NOT_A_KERNEL => {
  * @category constructors
  */
 export const read = Effect.fn("KernelImageContents.read")(function* (
-  path: string
+  path: string,
+  memory: Memory = nothing
 ): Effect.fn.Return<KernelImageContents, KernelImageInvalid> {
   const { bytes: image } = yield* ImageFile.read(path).pipe(
     Effect.mapError((refusal) => new KernelImageInvalid({ path, ...refusal }))
   )
+  const digest = digestOf(image)
+  const recalled = yield* memory.recall(digest)
+  if (recalled !== undefined) return { path, ...recalled }
   const found = yield* Effect.try({
     try: () => find(image),
     // What the libraries throw is of all kinds; it is always the data's fault.
@@ -168,5 +225,6 @@ export const read = Effect.fn("KernelImageContents.read")(function* (
   })
   if (found === NOT_A_KERNEL)
     return yield* new KernelImageInvalid({ path, reason: "not-a-kernel", detail: `${image.length} bytes, ${found}` })
+  yield* memory.remember(digest, found)
   return { path, ...found }
 })

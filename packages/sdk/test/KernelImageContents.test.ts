@@ -211,3 +211,33 @@ describe("any bytes", () => {
       assert.isAbove(seen[verdict] ?? 0, 0, verdict)
   })
 })
+
+describe("a memory of images", () => {
+  const remembered = new Map<string, KernelImageContents.Contents>()
+  const memory: KernelImageContents.Memory = {
+    recall: (digest) => Effect.sync(() => remembered.get(digest)),
+    remember: (digest, contents) => Effect.sync(() => void remembered.set(digest, contents))
+  }
+  const look = (image: Buffer) => {
+    Fs.writeFileSync(path, image)
+    return Effect.runSync(Effect.either(KernelImageContents.read(path, memory)))
+  }
+
+  it("is told what was found, and is believed when the same bytes come again, wherever they are", () => {
+    const first = Either.getOrThrow(look(gzipped(kernel())))
+    const [told] = remembered.values()
+    assert.deepStrictEqual({ path, ...told }, { ...wellKnown, compression: "gzip" })
+    for (const [digest, found] of remembered) remembered.set(digest, { ...found, compression: "lzo" })
+    assert.deepStrictEqual(Either.getOrThrow(look(gzipped(kernel()))), { ...first, compression: "lzo" })
+  })
+
+  it("isn't asked about other bytes, and isn't told of what is no kernel or damaged", () => {
+    const { size } = remembered
+    const damaged = Buffer.from(Payloads.xzX86)
+    damaged.writeUInt8(damaged.readUInt8(damaged.length - 36) ^ 1, damaged.length - 36)
+    assert.isTrue(Either.isLeft(look(sized(damaged))))
+    assert.isTrue(Either.isLeft(look(noise(4096))))
+    assert.strictEqual(remembered.size, size)
+    assert.strictEqual(Either.getOrThrow(look(sized(Payloads.lz4))).compression, "lz4")
+  })
+})

@@ -8,6 +8,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as KnownImages from "../upgrade/doctor/KnownImages.ts"
 import * as DoctorCommand from "./DoctorCommand.ts"
 import { ExitCode } from "./ExitCode.ts"
 import * as HostCommands from "./HostCommands.ts"
@@ -61,6 +62,7 @@ export const main = (argv: ReadonlyArray<string>): void =>
       // The parser has shown what it doesn't understand; the exit code is ours.
       Effect.catchIf(ValidationError.isValidationError, () => Effect.fail(new Exited(ExitCode.usage))),
       Effect.provide(Layers.host),
+      Effect.provide(KnownImages.layer),
       Effect.provide(Log.layer()),
       Effect.provide(NodeContext.layer)
     )

@@ -9,6 +9,7 @@ import * as KernelImageContents from "@liveupdate/sdk/KernelImageContents"
 import * as Effect from "effect/Effect"
 import { type Fact, known, unknown, value } from "./Facts.ts"
 import { at, text } from "./FileFacts.ts"
+import * as KnownImages from "./KnownImages.ts"
 
 /**
  * `CONFIG_IKCONFIG_PROC`, or where distributions put it.
@@ -61,7 +62,8 @@ export const abi = (
     const isRunning = ({ banner }: KernelImageContents.KernelImageContents) =>
       banner.answer === "known" && banner.value === version
     const path = places(release).find((place) => Fs.existsSync(place))
-    const found = path === undefined ? Effect.succeed(undefined) : KernelImageContents.read(path)
+    const memory = yield* KnownImages.KnownImages
+    const found = path === undefined ? Effect.succeed(undefined) : KernelImageContents.read(path, memory)
     const image = candidate !== undefined && isRunning(candidate) ? candidate : yield* found
     if (image === undefined) return unknown(`its image is in none of ${places(release).join(", ")}`)
     if (image.banner.answer === "unknown") return unknown(`${image.path}: ${image.banner.reason}`)

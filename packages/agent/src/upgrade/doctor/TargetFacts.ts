@@ -8,6 +8,7 @@ import * as KernelImageContents from "@liveupdate/sdk/KernelImageContents"
 import * as Effect from "effect/Effect"
 import * as HostFacts from "../HostFacts.ts"
 import type { Fact } from "./Facts.ts"
+import * as KnownImages from "./KnownImages.ts"
 import * as RunningKernel from "./RunningKernel.ts"
 
 /**
@@ -29,14 +30,14 @@ export interface TargetFacts {
 }
 
 /**
- * Reads both images, which takes up to some seconds; changes nothing.
+ * Reads both images, which takes up to some seconds when they aren't known yet (`KnownImages`); changes nothing.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const look = (options: { readonly kernel: string; readonly commandLine: string }): Effect.Effect<TargetFacts> =>
   Effect.gen(function* () {
-    const contents = yield* KernelImageContents.read(options.kernel).pipe(
+    const contents = yield* KernelImageContents.read(options.kernel, yield* KnownImages.KnownImages).pipe(
       Effect.match({
         onFailure: (error) => ({ _tag: "refused", error }) as const,
         onSuccess: (value) => ({ _tag: "read", value }) as const

@@ -6,6 +6,8 @@ import { Damaged } from "./Damaged.ts"
 
 export const MAGIC = 0x184c2102
 const BLOCK_BYTES = 8 << 20
+/** Bytes: fewer are copied one by one, as a call takes longer. Most are. */
+const SHORT = 64
 
 /** One block into `output` at `start`; returns where it ends there. */
 const decodeBlock = (input: Buffer, output: Buffer, start: number): number => {
@@ -30,7 +32,8 @@ const decodeBlock = (input: Buffer, output: Buffer, start: number): number => {
     const token = byte()
     const literals = length(token >>> 4)
     if (literals > input.length - at || literals > limit - out) throw new Damaged("a block ends in the middle")
-    input.copy(output, out, at, at + literals)
+    if (literals < SHORT) for (let i = 0; i < literals; i++) output[out + i] = input[at + i] ?? 0
+    else input.copy(output, out, at, at + literals)
     at += literals
     out += literals
     // The last sequence is literals only.
@@ -38,7 +41,10 @@ const decodeBlock = (input: Buffer, output: Buffer, start: number): number => {
     const distance = byte() | (byte() << 8)
     const end = out + length(token & 15) + 4
     if (distance === 0 || distance > out - start || end > limit) throw new Damaged("a match points outside its block")
-    for (; out < end; out++) output[out] = output[out - distance] ?? 0
+    // What is copied may reach into what is being written: then byte by byte, which repeats it.
+    if (distance < end - out || end - out < SHORT) for (; out < end; out++) output[out] = output[out - distance] ?? 0
+    else output.copyWithin(out, out - distance, end - distance)
+    out = end
   }
   return out
 }
