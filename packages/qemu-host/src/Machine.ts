@@ -70,7 +70,7 @@ export interface MachineSpec {
   readonly ports?: number | undefined
   /**
    * With an IOMMU, and two PCI devices to be given to guests, which vfio-pci takes at boot: QEMU's `edu` (1234:11e8), which has no
-   * reset of its own, and an `nvme` (1b36:0010), which has one.
+   * reset of its own, and an `nvme` (1b36:0010), which has one, and can have one virtual function (SR-IOV).
    */
   readonly passthrough?: boolean | undefined
   /** Further kernel arguments. */
@@ -161,7 +161,12 @@ const PASSTHROUGH = [
   "-blockdev",
   "driver=null-co,node-name=passthrough,size=16777216,read-zeroes=on",
   "-device",
-  "nvme,serial=passthrough,drive=passthrough"
+  "nvme-subsys,id=passthrough-subsystem",
+  "-device",
+  // Of a virtual function's own: two queues and an interrupt at least; the physical function keeps two queues and one interrupt.
+  "nvme,serial=passthrough,subsys=passthrough-subsystem,id=passthrough-nvme,max_ioqpairs=4,msix_qsize=2,sriov_max_vfs=1,sriov_vq_flexible=2,sriov_vi_flexible=1",
+  "-device",
+  "nvme-ns,drive=passthrough,bus=passthrough-nvme"
 ]
 
 const PASSTHROUGH_KERNEL_ARGUMENTS = [

@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import * as Hosts from "../../src/cli/Hosts.ts"
 import * as Event from "../../src/upgrade/Event.ts"
 import * as GuestConsole from "./GuestConsole.ts"
+import * as KernelLog from "./KernelLog.ts"
 import * as ProgramBundle from "./ProgramBundle.ts"
 
 /** What a command left; a signal's code is as a shell gives it. */
@@ -134,7 +135,8 @@ const make = (label: string, options: Options) =>
     const channel = yield* Channel.Channel
     const name = `e2e-${label}-${process.pid}`
     yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-    const { address } = yield* hosts.start(name, { ...options, payload: yield* Hosts.payload }).pipe(
+    const append = options.flavour === "handlers" ? KernelLog.append : undefined
+    const { address } = yield* hosts.start(name, { ...options, append, payload: yield* Hosts.payload }).pipe(
       Effect.tapErrorTag("HostNotReady", ({ directory }) =>
         // The log goes with the host.
         Effect.sync(() => process.stderr.write(serialLog(directory)))

@@ -4,6 +4,8 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Cells from "../faults/Cells.ts"
+import * as Injected from "../faults/Injected.ts"
 import * as KernelLog from "./KernelLog.ts"
 import * as TestHost from "./TestHost.ts"
 
@@ -18,6 +20,28 @@ const addresses = Effect.flatMap(TestHost.TestHost, (host) =>
     (lines) => lines.split("\n") as [string, string]
   )
 )
+
+/** vfio-pci would want to know who has the physical function, so that is another driver's; the address of a virtual one, which vfio-pci has. */
+const virtualFunction = (address: string) =>
+  Effect.flatMap(TestHost.TestHost, (host) =>
+    host.output(
+      "sh",
+      "-ec",
+      `cd /sys/bus/pci/devices/${address}; echo pci-pf-stub >driver_override; echo ${address} >driver/unbind
+      echo ${address} >/sys/bus/pci/drivers_probe; echo 1 >sriov_numvfs; basename $(readlink virtfn0)`
+    )
+  )
+
+/** As it was. */
+const physicalFunction = (address: string) =>
+  Effect.flatMap(TestHost.TestHost, (host) =>
+    host.output(
+      "sh",
+      "-ec",
+      `cd /sys/bus/pci/devices/${address}; echo 0 >sriov_numvfs; echo >driver_override; echo ${address} >driver/unbind
+      echo ${address} >/sys/bus/pci/drivers_probe`
+    )
+  )
 
 /** What each device says: its vendor and number, and its first register. */
 const looks = { edu: { id: "11e81234", bar: "10000ed" }, nvme: { id: "101b36", bar: "f0107ff" } }
@@ -68,6 +92,24 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
         },
         virtualMachine: { vm: "AlreadyPreserved EBUSY", memory: "AlreadyPreserved EBUSY" },
         capabilities: { memfd: yes, iommufd: yes, vfio: yes, kvm_vm: yes, guest_memfd: yes }
+      })
+    })
+  )
+
+  it.effect("is no virtual function, which is refused before anything is asked of the kernel, and by it", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const [, nvme] = yield* addresses
+      const said = yield* Effect.acquireUseRelease(
+        virtualFunction(nvme),
+        (address) => host.program("handlers", "virtual", address),
+        () => physicalFunction(nvme)
+      )
+      assert.strictEqual(said.code, 0, said.stderr)
+      assert.deepStrictEqual(JSON.parse(said.stdout), {
+        check: "NotPreservable: virtual-function",
+        iommufd: "ok",
+        device: "NoHandler ENOENT"
       })
     })
   )
@@ -163,8 +205,13 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
       })
       assert.strictEqual(started.code, 0, started.stderr)
       const history = yield* host.history
-      for (const command of [["plan"], ["upgrade"]]) {
-        const refused = yield* host.agent(...command, "--vm", "passthrough", "--kernel", yield* host.otherKernel)
+      const kernel = yield* host.otherKernel
+      const both = yield* Effect.forEach(
+        ["plan", "upgrade"],
+        (command) => host.agent(command, "--vm", "passthrough", "--kernel", kernel),
+        { concurrency: "unbounded" }
+      )
+      for (const refused of both) {
         assert.strictEqual(refused.code, 5, refused.stdout)
         assert.match(`${refused.stdout}${refused.stderr}`, /VM passthrough can't be saved: .*VFIO migration/)
       }
@@ -176,18 +223,26 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("has to have its handler on the next kernel: a target without is refused, guests never paused", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      yield* host.startVm({ id: "ordinary", memory: "96M", ...TestHost.demoGuest })
-      yield* host.waitForTick("ordinary", 2)
+      yield* Cells.start
       const history = yield* host.history
       const mainline = yield* host.output("sh", "-c", "ls /boot/vmlinuz-*-host-b")
-      const refused = yield* host.agent("upgrade", "--vm", "ordinary", "--kernel", mainline)
+      const refused = yield* host.agent("upgrade", "--all", "--kernel", mainline)
       assert.strictEqual(refused.code, 5, refused.stdout)
       assert.include(
         refused.stderr,
         "this kernel may hand over files as iommufd-v1, vfio-pci-v1, kvm_vm_luo_v1, guest_memfd_luo_v1, which the target doesn't read"
       )
       assert.deepStrictEqual(yield* host.history, history)
-      yield* host.waitForTick("ordinary")
+      yield* Cells.bothCountOn
+    })
+  )
+
+  for (const { name, run } of Injected.cells) it.effect(name, () => run)
+
+  it.effect("has lost no memory in all of this, and said nothing else", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      assert.deepStrictEqual(yield* KernelLog.complaints(host.output), [])
     })
   )
 })

@@ -1,6 +1,8 @@
 /** Sequences of operations, from a seed. Made outside: what runs inside the QEMU host gets them as a file. */
 import * as FastCheck from "effect/FastCheck"
-import * as ioctl from "../../../sdk/src/internal/ioctl.ts"
+import type { Profile } from "../../../sdk/src/SimulatedHost.ts"
+import { fileOperations, rest, sessionOperations } from "./Arbitrary.ts"
+import { beginning, deviceOperations, iommufdOperations } from "./HardwareArbitrary.ts"
 import type { Operation, Sequence } from "./Operation.ts"
 
 /** A sequence that is begun on one kernel and continued on the next. */
@@ -9,118 +11,28 @@ export interface Crossing {
   readonly after: Sequence
 }
 
-const { array, constantFrom, nat, oneof, record, string } = FastCheck
-
-const few = nat(7)
-const token = constantFrom("0", "1", "2", "3", "18446744073709551615")
-const name = (prefix: string) =>
-  oneof(
-    { weight: 8, arbitrary: constantFrom("a", "b", "c", "d") },
-    { weight: 1, arbitrary: constantFrom("", "a b/c", "\u00ff\u00fe", "x".repeat(63)) }
-  ).map((text) => (text === "" ? "" : `${prefix}${text}`.slice(0, 63)))
-
-const only = <Do extends Operation["do"]>(what: Do) => FastCheck.constant(what)
-
-const session = (what: "finish" | "getName" | "dupSession" | "closeSession") => record({ do: only(what), session: few })
-const file = (what: "dupFile" | "reopenFile" | "closeFile" | "look") => record({ do: only(what), file: few })
-
-const number = oneof(
-  {
-    weight: 6,
-    arbitrary: constantFrom(
-      ioctl.CREATE_SESSION,
-      ioctl.RETRIEVE_SESSION,
-      ioctl.PRESERVE_FD,
-      ioctl.RETRIEVE_FD,
-      ioctl.FINISH,
-      ioctl.GET_NAME
-    )
-  },
-  { weight: 1, arbitrary: constantFrom(0xba02, 0xba3f, 0xba44, 0xbaff, 0xbb00, 0xbb40, 0x4048ba00, 0x8010ba41, 0) }
-)
-const rawRequest = record({
-  do: only("raw"),
-  on: constantFrom("device" as const, "session" as const, "file" as const),
-  index: few,
-  request: number,
-  size: oneof(constantFrom(0, 4, 7, 8, 9, 15, 16, 17, 71, 72, 73, 80, 128), nat(128)),
-  bytes: oneof(
-    { weight: 3, arbitrary: FastCheck.constant("") },
-    // A descriptor that isn't there, and then a name, a token, a tail.
-    { weight: 3, arbitrary: string({ maxLength: 12 }).map((text) => `\xff\xff\xff\xff${text}`) },
-    { weight: 1, arbitrary: nat(115).map((length) => "X".repeat(length)) }
-  )
-})
-
-/** A struct with a tail that this kernel knows nothing of. */
-const tailed = record({
-  do: only("raw"),
-  on: constantFrom("device" as const, "session" as const),
-  index: few,
-  request: constantFrom(ioctl.CREATE_SESSION, ioctl.RETRIEVE_SESSION, ioctl.PRESERVE_FD, ioctl.GET_NAME),
-  size: constantFrom(80, 128),
-  bytes: constantFrom("", "\xff\xff\xff\xff", "X".repeat(76), `${"\xff\xff\xff\xff".padEnd(75, "\0")}X`)
-})
-
-const MFD_ALLOW_SEALING = 0x2
-const MFD_HUGETLB = 0x4
-const MFD_NOEXEC_SEAL = 0x8
-
-const sessionOperations = (prefix: string) => [
-  { weight: 6, arbitrary: record({ do: only("create"), name: name(prefix) }) },
-  { weight: 2, arbitrary: record({ do: only("retrieveSession"), name: name(prefix) }) },
-  { weight: 14, arbitrary: record({ do: only("preserve"), session: few, file: few, token }) },
-  { weight: 1, arbitrary: record({ do: only("preserveSession"), session: few, other: few }) },
-  { weight: 2, arbitrary: record({ do: only("retrieve"), session: few, token }) },
-  { weight: 1, arbitrary: session("finish") },
-  { weight: 2, arbitrary: session("getName") },
-  { weight: 2, arbitrary: session("dupSession") },
-  { weight: 4, arbitrary: session("closeSession") },
-  { weight: 1, arbitrary: record({ do: only("sameSession"), session: few, other: few }) },
-  { weight: 4, arbitrary: rawRequest },
-  { weight: 1, arbitrary: tailed }
-]
-
-const fileOperations = [
-  {
-    weight: 6,
-    arbitrary: record({
-      do: only("memfd"),
-      flags: oneof(
-        { weight: 6, arbitrary: FastCheck.constant(MFD_ALLOW_SEALING) },
-        { weight: 1, arbitrary: constantFrom(0, MFD_NOEXEC_SEAL, MFD_HUGETLB) }
-      ),
-      text: constantFrom("", "one", "two")
-    })
-  },
-  {
-    weight: 1,
-    arbitrary: record({ do: only("open"), path: constantFrom("/dev/null", "/dev/liveupdate", "/nowhere") })
-  },
-  { weight: 1, arbitrary: file("dupFile") },
-  { weight: 1, arbitrary: file("reopenFile") },
-  { weight: 2, arbitrary: file("closeFile") },
-  { weight: 4, arbitrary: file("look") },
-  { weight: 4, arbitrary: record({ do: only("resize"), file: few, size: constantFrom(-1, 0, 3, 4096, 8192) }) },
-  { weight: 2, arbitrary: record({ do: only("write"), file: few, at: constantFrom(0, 3, 4096) }) },
-  // Not against writing: that waits for pinned pages.
-  { weight: 1, arbitrary: record({ do: only("seal"), file: few, seals: constantFrom(0x1, 0x2, 0x4, 0x6, 0x10, 0x40) }) }
-]
-
-const rest = [
-  { weight: 1, arbitrary: record({ do: only("closeDevice") }) },
-  { weight: 1, arbitrary: record({ do: only("jumpWithoutImage") }) }
-]
-
-const operation = (prefix: string, ...others: typeof rest): FastCheck.Arbitrary<Operation> =>
-  oneof(...sessionOperations(prefix), ...fileOperations, ...others)
+const { array, oneof, record } = FastCheck
 
 const LENGTH = 40
+const part = (operation: FastCheck.Arbitrary<Operation>) =>
+  array(operation, { minLength: LENGTH / 2, maxLength: LENGTH, size: "max" })
 
-/** At least so many operations in all. */
-export const sequences = (seed: number, operations: number): ReadonlyArray<Sequence> => {
-  const one = array(operation("", ...rest), { minLength: LENGTH / 2, maxLength: LENGTH, size: "max" })
-  return FastCheck.sample(one, { seed, numRuns: Math.ceil(operations / (LENGTH / 2)) })
+const ofMemfds = part(oneof(...sessionOperations(""), ...fileOperations, ...rest))
+const ofHardware = record({
+  first: beginning,
+  next: part(oneof(...sessionOperations(""), ...iommufdOperations, ...deviceOperations, ...rest))
+}).map(({ first, next }): Sequence => [...first, ...next])
+
+/** Whole sequences until there are so many operations in all; with handlers for more than memfds every other one is about these. */
+export const sequences = (seed: number, operations: number, profile: Profile = "7.3"): ReadonlyArray<Sequence> => {
+  const numRuns = Math.ceil(operations / (LENGTH / 2))
+  const all = FastCheck.sample(profile === "handlers" ? oneof(ofMemfds, ofHardware) : ofMemfds, { seed, numRuns })
+  let sum = 0
+  return all.filter(({ length }) => {
+    const isWanted = sum < operations
+    sum += length
+    return isWanted
+  })
 }
 
 /** What comes first on the next kernel finds something to work on. */
@@ -129,15 +41,16 @@ const wakeUp = (prefix: string): Sequence => [
   ...[0, 1, 2, 3].map((index): Operation => ({ do: "retrieve", session: index, token: "1" }))
 ]
 
-/** They are all alive at the same jump, so each has names of its own. */
-export const crossings = (seed: number, count: number): ReadonlyArray<Crossing> =>
+/**
+ * They are all alive at the same jump, so each has names of its own. None has what can refuse the jump (a guest's memory without its
+ * VM), or what there is one of (a device).
+ */
+export const crossings = (seed: number, count: number, profile: Profile = "7.3"): ReadonlyArray<Crossing> =>
   Array.from({ length: count }, (_, index) => {
     const prefix = `${index}-`
-    const part = (maxLength: number) => array(operation(prefix), { minLength: maxLength / 2, maxLength, size: "max" })
-    const [crossing] = FastCheck.sample(record({ before: part(LENGTH), after: part(LENGTH) }), {
-      seed: seed + index,
-      numRuns: 1
-    })
+    const others = profile === "handlers" && index % 2 === 0 ? iommufdOperations : fileOperations
+    const half = part(oneof(...sessionOperations(prefix), ...others))
+    const [crossing] = FastCheck.sample(record({ before: half, after: half }), { seed: seed + index, numRuns: 1 })
     if (crossing === undefined) throw new Error("fast-check gave no sample")
     return { before: crossing.before, after: [...wakeUp(prefix), ...crossing.after] }
   })

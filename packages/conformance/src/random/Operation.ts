@@ -1,11 +1,13 @@
 import * as ioctl from "../../../sdk/src/internal/ioctl.ts"
 import { F_ADD_SEALS, F_GET_SEALS, MFD_CLOEXEC, type Raw, said } from "../Raw.ts"
+import * as Files from "./Files.ts"
+import * as HardwareOperation from "./HardwareOperation.ts"
 
-/** Which of the descriptors so far; counted round. */
-type Index = number
+type Index = Files.Index
 
 /** One thing that a program may ask of the kernel, as data. Names and bytes are latin1 text, tokens decimal. */
 export type Operation =
+  | HardwareOperation.HardwareOperation
   | { readonly do: "create" | "retrieveSession"; readonly name: string }
   | { readonly do: "preserve"; readonly session: Index; readonly file: Index; readonly token: string }
   | { readonly do: "retrieve"; readonly session: Index; readonly token: string }
@@ -39,11 +41,12 @@ const ARGUMENT = 128
 /** A program that goes through a sequence; it may be continued on the next kernel by another. */
 export const start = (raw: Raw) => {
   const sessions: Array<number> = []
-  const files: Array<number> = []
-  const at = (list: ReadonlyArray<number>, index: Index): number => list[index % Math.max(list.length, 1)] ?? -1
+  const files = Files.make()
+  const { at } = Files
+  const fileAt = (index: Index): number => at(files.all, index)
 
-  const kept = (list: Array<number>, fd: number): string => {
-    if (fd >= 0) list.push(fd)
+  const keptSession = (fd: number): string => {
+    if (fd >= 0) sessions.push(fd)
     return said(fd)
   }
   /** A closed descriptor's number may come again for another file: it must not be found by its place any more. */
@@ -63,13 +66,13 @@ export const start = (raw: Raw) => {
 
   const rawRequest = (operation: Extract<Operation, { do: "raw" }>): string => {
     const fd =
-      operation.on === "device" ? raw.device() : at(operation.on === "session" ? sessions : files, operation.index)
+      operation.on === "device" ? raw.device() : at(operation.on === "session" ? sessions : files.all, operation.index)
     const argument = Buffer.alloc(ARGUMENT)
     argument.writeUInt32LE(operation.size, 0)
     argument.write(operation.bytes, 4, "latin1")
     const before = Buffer.from(argument)
     const answer = raw.request(fd, operation.request, argument)
-    if (answer === 0 && operation.request === ioctl.RETRIEVE_FD) files.push(ioctl.returnedFd(argument))
+    if (answer === 0 && operation.request === ioctl.RETRIEVE_FD) files.keep(undefined, ioctl.returnedFd(argument))
     else if (answer === 0 && operation.request <= ioctl.RETRIEVE_SESSION) sessions.push(ioctl.returnedFd(argument))
     // Descriptors' numbers are nobody's business.
     argument.fill(0, 4, 8)
@@ -80,15 +83,15 @@ export const start = (raw: Raw) => {
   const apply = (operation: Operation): string | Promise<string> => {
     switch (operation.do) {
       case "create":
-        return kept(sessions, raw.create(operation.name))
+        return keptSession(raw.create(operation.name))
       case "retrieveSession":
-        return kept(sessions, raw.retrieveSession(operation.name))
+        return keptSession(raw.retrieveSession(operation.name))
       case "preserve":
-        return said(raw.preserve(at(sessions, operation.session), at(files, operation.file), BigInt(operation.token)))
+        return said(raw.preserve(at(sessions, operation.session), fileAt(operation.file), BigInt(operation.token)))
       case "preserveSession":
         return said(raw.preserve(at(sessions, operation.session), at(sessions, operation.other), 99n))
       case "retrieve":
-        return kept(files, raw.retrieve(at(sessions, operation.session), BigInt(operation.token)))
+        return files.keep(undefined, raw.retrieve(at(sessions, operation.session), BigInt(operation.token)))
       case "finish":
         return said(raw.finish(at(sessions, operation.session)))
       case "getName": {
@@ -96,35 +99,37 @@ export const start = (raw: Raw) => {
         return typeof name === "number" ? said(name) : `name ${name}`
       }
       case "dupSession":
-        return kept(sessions, raw.dup(at(sessions, operation.session)))
+        return keptSession(raw.dup(at(sessions, operation.session)))
       case "closeSession":
         return close(sessions, operation.session)
       case "sameSession":
         return String(raw.calls.kcmpFile(at(sessions, operation.session), at(sessions, operation.other)) === 0)
       case "memfd":
-        return kept(files, raw.memfd(operation.text, operation.flags | MFD_CLOEXEC))
+        return files.keep("memfd", raw.memfd(operation.text, operation.flags | MFD_CLOEXEC))
       case "open":
-        return kept(files, raw.open(operation.path))
+        return files.keep(undefined, raw.open(operation.path))
       case "dupFile":
-        return kept(files, raw.dup(at(files, operation.file)))
+        return files.keepAnother(fileAt(operation.file), raw.dup(fileAt(operation.file)))
       case "reopenFile":
-        return kept(files, raw.open(`/proc/self/fd/${at(files, operation.file)}`))
+        return files.keepAnother(fileAt(operation.file), raw.open(`/proc/self/fd/${fileAt(operation.file)}`))
       case "closeFile":
-        return close(files, operation.file)
+        return close(files.all, operation.file)
       case "look":
-        return look(at(files, operation.file))
+        return look(fileAt(operation.file))
       case "resize":
-        return said(raw.calls.ftruncate(at(files, operation.file), operation.size))
+        return said(raw.calls.ftruncate(fileAt(operation.file), operation.size))
       case "write":
-        return said(raw.calls.write(at(files, operation.file), Buffer.from("w"), operation.at))
+        return said(raw.calls.write(fileAt(operation.file), Buffer.from("w"), operation.at))
       case "seal":
-        return said(raw.calls.fcntl(at(files, operation.file), F_ADD_SEALS, operation.seals))
+        return said(raw.calls.fcntl(fileAt(operation.file), F_ADD_SEALS, operation.seals))
       case "closeDevice":
         return said(raw.close(raw.device()))
       case "jumpWithoutImage":
         return raw.calls.reboot(LINUX_REBOOT_CMD_KEXEC).then(said)
       case "raw":
         return rawRequest(operation)
+      default:
+        return HardwareOperation.apply(raw, files, operation)
     }
   }
 

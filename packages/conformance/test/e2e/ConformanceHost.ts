@@ -44,7 +44,8 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   const { address } = yield* hosts.start(name, {
     payload: yield* Hosts.payload,
     flavour: flavours[profile],
-    passthrough: handlers
+    passthrough: handlers,
+    append: handlers ? KernelLog.append : undefined
   })
 
   const write = (path: string, content: string | Uint8Array) =>
@@ -79,7 +80,7 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   return {
     profile,
     complaints: Effect.map(
-      KernelLog.complaints((...argv) => Effect.orDie(channel.output(address, argv))),
+      (handlers ? KernelLog.complaints : KernelLog.warnings)((...argv) => Effect.orDie(channel.output(address, argv))),
       // Mainline's own, and provoked by a scenario: of a memfd of 2^28 pages it wants a list that is longer than INT_MAX bytes, and warns
       // (memfd_luo_preserve_folios in mm/memfd_luo.c, __kvmalloc_node_noprof in mm/slub.c).
       (lines) => lines.filter((line) => !line.includes("__kvmalloc_node_noprof"))

@@ -86,7 +86,7 @@ export const suite = (profile: ConformanceHost.Built) =>
 
     it.effect(`gives the same results as the model to ${operations} random operations`, () =>
       Effect.gen(function* () {
-        const sequences = Generate.sequences(seed, operations)
+        const sequences = Generate.sequences(seed, operations, profile)
         const { kernel, model } = yield* ask(sequences)
         const different = sequences.findIndex((_, index) => !isDeepStrictEqual(kernel[index], model[index]))
         if (different >= 0) yield* explain(sequences[different] ?? [], kernel[different], model[different])
@@ -99,7 +99,7 @@ export const suite = (profile: ConformanceHost.Built) =>
     it.effect("runs the whole suite, and so does the model; random operations across the jump, too", () =>
       Effect.gen(function* () {
         const host = yield* ConformanceHost.ConformanceHost
-        const crossings = Generate.crossings(seed, Math.ceil(operations / 200))
+        const crossings = Generate.crossings(seed, Math.ceil(operations / 200), profile)
         const firsts = crossings.map(({ before }) => before)
         const seconds = crossings.map(({ after }) => after)
         const split = <A>(all: ReadonlyArray<A>, at: number) => [all.slice(0, at), all.slice(at)] as const

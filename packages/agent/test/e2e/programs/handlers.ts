@@ -6,6 +6,7 @@
 //   after EDU NVME             all of it is retrieved, looked at, finished, and owned
 //   qemu                       instead of after: QEMU starts on what is retrieved, and sees the devices
 //   refusals EDU NVME          what is refused, and how
+//   virtual VF                 that a virtual function is refused, and how
 //   freeze EDU NVME KERNEL     a jump that the freeze refuses, and that everything works again
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
@@ -294,6 +295,22 @@ const device = Effect.gen(function* () {
   return { unbound, check, withoutIommufd, missing, ...preserved, afterwards }
 })
 
+/** All is as it has to be, but for what the device is. */
+const virtual = Effect.gen(function* () {
+  const iommufd = yield* Iommufd.open
+  const bound = yield* VfioDevice.bind(yield* VfioDevice.open({ address: edu }), iommufd)
+  const check = yield* outcome(VfioDevice.check(bound))
+  const preserved = yield* inSession((session) =>
+    Effect.gen(function* () {
+      return {
+        iommufd: yield* outcome(session.preserve(iommufd, tokens.iommufd)),
+        device: yield* outcome(session.preserve(bound, tokens.edu))
+      }
+    })
+  )
+  print({ check, ...preserved })
+})
+
 const virtualMachine = Effect.gen(function* () {
   const { memory, vm } = yield* guest
   return yield* inSession((session) =>
@@ -349,7 +366,7 @@ const freeze = Effect.gen(function* () {
   print({ ...refused, again })
 })
 
-const modes = { before, after, qemu, refusals, freeze } as const
+const modes = { before, after, qemu, refusals, virtual, freeze } as const
 
 const program = Effect.suspend(
   (): Effect.Effect<unknown, LiveUpdateError> =>
