@@ -1,8 +1,27 @@
 /**
- * Switches on a kernel's command line.
+ * The next kernel's command line, and switches on one.
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import * as HostFacts from "./HostFacts.ts"
+
+/**
+ * Stands for the running kernel's. No kernel could be told so: without `liveupdate=on` it would be refused.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const REUSE = "reuse"
+
+/**
+ * The command line that is meant.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const resolve = (commandLine: string): Effect.Effect<string> =>
+  commandLine === REUSE ? HostFacts.commandLine : Effect.succeed(commandLine)
 
 /** `kstrtobool` in `lib/kstrtox.c`: the first letter decides, after an o the second. */
 const asSwitch = (value: string): boolean | undefined =>

@@ -73,13 +73,21 @@ export const vm = <const Name extends string>(
 export type Deadlines = Readonly<Record<string, number>>
 
 /**
- * The same phases with these deadlines. The jump has none: nothing may end it half-way.
+ * The same phase with its deadline of these. The jump has none: nothing may end it half-way.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withDeadline = (phase: Phase, deadlines: Deadlines = {}): Phase => {
+  const seconds = deadlines[phase.name]
+  return seconds === undefined || phase.side === "at" ? phase : { ...phase, deadline: Duration.seconds(seconds) }
+}
+
+/**
+ * The same phases with these deadlines.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const withDeadlines = (phases: ReadonlyArray<Phase>, deadlines: Deadlines = {}): ReadonlyArray<Phase> =>
-  phases.map((phase) => {
-    const seconds = deadlines[phase.name]
-    return seconds === undefined || phase.side === "at" ? phase : { ...phase, deadline: Duration.seconds(seconds) }
-  })
+  phases.map((phase) => withDeadline(phase, deadlines))

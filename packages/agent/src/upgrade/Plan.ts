@@ -13,6 +13,7 @@ import * as CarriedAgent from "./CarriedAgent.ts"
 import * as MemoryChecks from "./doctor/MemoryChecks.ts"
 import * as Handover from "./Handover.ts"
 import * as Hooks from "./Hooks.ts"
+import * as Phase from "./Phase.ts"
 import * as Preflight from "./Preflight.ts"
 import * as After from "./phases/After.ts"
 import * as Before from "./phases/Before.ts"
@@ -100,12 +101,17 @@ const undos: Readonly<Record<Before.Name | After.Name, string>> = {
   report: "none is needed"
 }
 
-const phases: ReadonlyArray<PlannedPhase> = [...Before.phases, ...After.phases].map(({ name, side, deadline }) => ({
-  phase: name,
-  side,
-  deadline: Duration.isFinite(deadline) ? Duration.toSeconds(deadline) : undefined,
-  undo: undos[name]
-}))
+const phasesWith = (deadlines: Phase.Deadlines | undefined): ReadonlyArray<PlannedPhase> =>
+  [...Before.phases, ...After.phases].map((phase) => {
+    const { name, side } = phase
+    const { deadline } = Phase.withDeadline(phase, deadlines)
+    return {
+      phase: name,
+      side,
+      deadline: Duration.isFinite(deadline) ? Duration.toSeconds(deadline) : undefined,
+      undo: undos[name]
+    }
+  })
 
 const memfd = (name: string, token: bigint, bytes: number | undefined, whileRunning: boolean): PlannedFile => ({
   name,
@@ -185,7 +191,7 @@ const lastMeasured = (directory: string | undefined) =>
 export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
   Effect.gen(function* () {
     const examined = yield* Preflight.examine(options)
-    const { hooks, problems } = yield* Hooks.find()
+    const { hooks, problems } = yield* Hooks.find(options.hooksDirectory)
     const sessions = [
       ...agentSession(),
       { session: Handover.indexSession, files: [memfd("manifest", Token.manifest, undefined, true)] },
@@ -198,7 +204,7 @@ export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
       to: examined.to,
       kernel: options.kernel,
       sessions,
-      phases,
+      phases: phasesWith(options.deadlines),
       hooks,
       irreversible: [
         "the jump: kexec takes the whole host, and everything on it that is not carried ends",

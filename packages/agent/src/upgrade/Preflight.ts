@@ -10,7 +10,7 @@ import * as KernelImage from "@liveupdate/sdk/KernelImage"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Lifecycle from "../vmm/Lifecycle.ts"
@@ -39,6 +39,8 @@ export interface UpgradeOptions {
   readonly abandon?: ReadonlyArray<string>
   /** Shuts down the running VMs that are not carried, once everything else is known to be right. */
   readonly stopOthers?: boolean
+  /** What each of them may take to shut down, before its VMM is ended. */
+  readonly stopPatience?: Duration.Duration
   readonly kernel: string
   readonly initrd?: string
   readonly commandLine: string
@@ -61,6 +63,8 @@ export interface UpgradeOptions {
   readonly force?: Effect.Effect<void>
   /** Of phases by name, in seconds, where they are not the phases' own. */
   readonly deadlines?: Phase.Deadlines
+  /** Where the operator's programs are, if not in their place. */
+  readonly hooksDirectory?: string
   /** Where the journal is, if not in its place. */
   readonly journal?: string
   /** For tests: programs at moments that are no hooks. */
@@ -94,8 +98,13 @@ export type PreflightError =
   | VmStoreFailed
   | VmmError
 
-/** What a guest that is stopped for it may take to shut down, before its VMM is ended. */
-const STOP_PATIENCE = "60 seconds"
+/**
+ * What a guest that is stopped for it may take to shut down, unless told otherwise.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const STOP_PATIENCE: Duration.Duration = Duration.seconds(60)
 
 const fail = (what: string, next: string) => new PreconditionFailed({ what, next })
 
@@ -258,7 +267,7 @@ export const check = (
     const { records, others } = yield* chooseVms(options)
     const targets = yield* findTargets(records)
     // The last of the preflight, as it isn't undone. A guest that can't be stopped would die, so it is refused.
-    yield* Effect.forEach(others, (id) => Lifecycle.stop(id, STOP_PATIENCE), {
+    yield* Effect.forEach(others, (id) => Lifecycle.stop(id, options.stopPatience ?? STOP_PATIENCE), {
       concurrency: "unbounded",
       discard: true
     })

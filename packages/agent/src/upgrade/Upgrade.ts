@@ -75,7 +75,7 @@ const preflight = (options: Preflight.UpgradeOptions, log: RunLog) =>
   Effect.gen(function* () {
     const state = Files.stateOf(options.kernel)
     const { targets, stopped, image, from, unknown } = yield* Preflight.check(options)
-    const { hooks: found, problems } = yield* Hooks.find()
+    const { hooks: found, problems } = yield* Hooks.find(options.hooksDirectory)
     if (problems.length > 0)
       return yield* new PreconditionFailed({
         what: problems.join("; "),

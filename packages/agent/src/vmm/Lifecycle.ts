@@ -6,7 +6,7 @@
 import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { makeRecord, type VmConfig, type VmRecord } from "./Vm.ts"
 import { Vmm } from "./Vmm.ts"
@@ -82,6 +82,14 @@ export const list = Effect.gen(function* () {
     { concurrency: 8 }
   )
 })
+
+/**
+ * What a guest may take to shut down, unless told otherwise.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const STOP_PATIENCE: Duration.Duration = Duration.seconds(30)
 
 /**
  * Presses the power button, and pulls the plug when the guest hasn't ended within `patience`. Harmless on a VM that is

@@ -24,6 +24,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { parse as parseToml } from "smol-toml"
+import { nearest } from "./NearestName.ts"
 import { VM_ID_PATTERN, type VmConfig, type VmDisk } from "./Vm.ts"
 
 const says = (message: string) => ({ message: () => ({ message, override: true }) })
@@ -56,7 +57,11 @@ const DiskSpec = Schema.Struct({
   )
 })
 
-const MAX_CPUS = 255
+/**
+ * @since 0.1.0
+ * @category constants
+ */
+export const MAX_CPUS = 255
 
 /**
  * The fields of a spec file.
@@ -138,26 +143,6 @@ export class VmSpecUnreadable extends Schema.TaggedError<VmSpecUnreadable>()("Vm
 
 const firstLine = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? ""
-
-/** How many letters have to change to make one word of the other (Levenshtein). */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
-}
-
-const nearest = (name: string, known: ReadonlyArray<string>): string | undefined =>
-  known.reduce<string | undefined>(
-    (best, next) => (best === undefined || distance(name, next) < distance(name, best) ? next : best),
-    undefined
-  )
 
 const fieldName = (segments: ReadonlyArray<PropertyKey>): string =>
   segments.reduce<string>(
@@ -266,7 +251,25 @@ const findBinary = (name: string, base: string, searchPath: string): string | un
   return candidates.find((candidate) => fileProblem(candidate, fs.constants.X_OK) === undefined)
 }
 
-const DEFAULT_BINARY = "qemu-system-x86_64"
+/**
+ * What is true where a spec doesn't say it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Defaults {
+  readonly accelerator: VmConfig["accelerator"]
+  readonly machine: string
+  readonly cpus: number
+  /** A program's name, or an absolute path. */
+  readonly binary: string
+}
+
+/**
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaults: Defaults = { accelerator: "kvm", machine: "q35", cpus: 1, binary: "qemu-system-x86_64" }
 
 /**
  * Fills in defaults, makes paths absolute (relative ones start at the spec's directory) and checks everything that can be checked
@@ -275,7 +278,11 @@ const DEFAULT_BINARY = "qemu-system-x86_64"
  * @since 0.1.0
  * @category resolving
  */
-export const resolve = Effect.fn("VmSpec.resolve")(function* (spec: VmSpec, file: string) {
+export const resolve = Effect.fn("VmSpec.resolve")(function* (
+  spec: VmSpec,
+  file: string,
+  without: Defaults = defaults
+) {
   const base = dirname(resolvePath(file))
   const searchPath = yield* Effect.orDie(Config.withDefault(Config.string("PATH"), "/usr/local/bin:/usr/bin:/bin"))
   const problems: Array<VmSpecProblem> = [...argProblems(spec.args ?? [])]
@@ -319,7 +326,7 @@ export const resolve = Effect.fn("VmSpec.resolve")(function* (spec: VmSpec, file
       if (spec[field] !== undefined) report(field, 'is of no use without "kernel"')
     }
   }
-  const name = spec.binary ?? DEFAULT_BINARY
+  const name = spec.binary ?? without.binary
   const binary = findBinary(name, base, searchPath)
   if (binary === undefined) {
     report(
@@ -333,12 +340,12 @@ export const resolve = Effect.fn("VmSpec.resolve")(function* (spec: VmSpec, file
       : { check: [absolute("check[0]", spec.check[0], fs.constants.X_OK), ...spec.check.slice(1)] }
   if (problems.length > 0 || binary === undefined) return yield* new VmSpecInvalid({ path: file, problems })
 
-  const accelerator = spec.accelerator ?? "kvm"
+  const accelerator = spec.accelerator ?? without.accelerator
   const config: VmConfig = {
     id: spec.id,
     memoryBytes,
-    cpus: spec.cpus ?? 1,
-    machine: spec.machine ?? "q35",
+    cpus: spec.cpus ?? without.cpus,
+    machine: spec.machine ?? without.machine,
     accelerator,
     cpu: spec.cpu ?? (accelerator === "kvm" ? "host" : "max"),
     ...kernel,
@@ -360,10 +367,10 @@ export const resolve = Effect.fn("VmSpec.resolve")(function* (spec: VmSpec, file
  * @since 0.1.0
  * @category resolving
  */
-export const load = Effect.fn("VmSpec.load")(function* (file: string) {
+export const load = Effect.fn("VmSpec.load")(function* (file: string, without: Defaults = defaults) {
   const source = yield* Effect.try({
     try: () => fs.readFileSync(file, "utf8"),
     catch: (error) => new VmSpecUnreadable({ path: file, code: codeOf(error) })
   })
-  return yield* resolve(yield* parse(source, file), file)
+  return yield* resolve(yield* parse(source, file), file, without)
 })
