@@ -1,8 +1,9 @@
-// What of the agent's documentation is made from its code: docs/states.md and docs/faults.md. npm run docs
+// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md and docs/configuration.md. npm run docs
 // --check: only says whether something is out of date, and writes nothing.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as ConfigurationPage from "./ConfigurationPage.ts"
 import * as FaultsPage from "./FaultsPage.ts"
 import * as StatesPage from "./StatesPage.ts"
 
@@ -16,7 +17,11 @@ const formatted = (path: string, text: string): string => {
   return stdout
 }
 
-const pages = { "docs/states.md": StatesPage.text, "docs/faults.md": FaultsPage.text }
+const pages = {
+  "docs/states.md": StatesPage.text,
+  "docs/faults.md": FaultsPage.text,
+  "docs/configuration.md": ConfigurationPage.text
+}
 
 for (const [path, unformatted] of Object.entries(pages)) {
   const text = formatted(path, unformatted)

@@ -4,10 +4,14 @@
  * @since 0.1.0
  */
 import * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as HostFacts from "../upgrade/HostFacts.ts"
+import * as Effective from "../config/Effective.ts"
+import type { Said } from "../config/Origin.ts"
+import * as CommandLine from "../upgrade/CommandLine.ts"
 import type { UpgradeOptions } from "../upgrade/Preflight.ts"
+import * as Shared from "./Options.ts"
 import { UsageError } from "./UsageError.ts"
 
 /**
@@ -25,7 +29,13 @@ export const options = {
     Options.withDescription("a running VM that may die with the old kernel, as if its plug were pulled; repeat it")
   ),
   stopOthers: Options.boolean("stop-others").pipe(
-    Options.withDescription("shut down the running VMs that are not carried; that is not undone if the live update is")
+    Shared.withSetting(
+      "upgrade.stop-others",
+      "shut down the running VMs that are not carried; that is not undone if the live update is"
+    )
+  ),
+  leaveOthers: Options.boolean("no-stop-others").pipe(
+    Options.withDescription("refuse when VMs run that are not carried, whatever the configuration says")
   ),
   kernel: Options.text("kernel").pipe(
     Options.withDescription("the next kernel's image (on the host that is upgraded)")
@@ -36,11 +46,12 @@ export const options = {
   ),
   commandLine: Options.text("cmdline").pipe(
     Options.optional,
-    Options.withDescription("the next kernel's command line")
+    Shared.withSetting("upgrade.cmdline", "the next kernel's command line")
   ),
   reuse: Options.boolean("reuse-cmdline").pipe(
-    Options.withDescription("take the running kernel's command line (the default without --cmdline)")
-  )
+    Options.withDescription("take the running kernel's command line, whatever the configuration says")
+  ),
+  config: Shared.config
 }
 
 /**
@@ -52,10 +63,12 @@ export interface Chosen {
   readonly all: boolean
   readonly abandon: ReadonlyArray<string>
   readonly stopOthers: boolean
+  readonly leaveOthers: boolean
   readonly kernel: string
   readonly initrd: Option.Option<string>
   readonly commandLine: Option.Option<string>
   readonly reuse: boolean
+  readonly config: Option.Option<string>
 }
 
 /**
@@ -64,11 +77,20 @@ export interface Chosen {
  * @since 0.1.0
  * @category parsing
  */
-export const check = ({ vms, all, reuse, commandLine }: Chosen): Effect.Effect<void, UsageError> => {
+export const check = ({
+  vms,
+  all,
+  stopOthers,
+  leaveOthers,
+  reuse,
+  commandLine
+}: Chosen): Effect.Effect<void, UsageError> => {
   if (all === vms.length > 0)
     return new UsageError({
       message: all ? "--all takes every VM: leave --vm out." : "Which VMs? Name them with --vm ID, or take --all."
     })
+  if (stopOthers && leaveOthers)
+    return new UsageError({ message: "--stop-others and --no-stop-others exclude each other: give one of them." })
   return reuse && Option.isSome(commandLine)
     ? new UsageError({ message: "--cmdline and --reuse-cmdline exclude each other: give one of them." })
     : Effect.void
@@ -80,28 +102,55 @@ export const check = ({ vms, all, reuse, commandLine }: Chosen): Effect.Effect<v
  * @since 0.1.0
  * @category parsing
  */
-export const forwarded = ({ vms, all, abandon, stopOthers, kernel, initrd, commandLine }: Chosen) => [
-  ...(all ? ["--all"] : vms.flatMap((vm) => ["--vm", vm])),
-  ...abandon.flatMap((vm) => ["--abandon", vm]),
-  ...(stopOthers ? ["--stop-others"] : []),
-  ...["--kernel", kernel],
-  ...(Option.isSome(initrd) ? ["--initrd", initrd.value] : []),
-  ...(Option.isSome(commandLine) ? ["--cmdline", commandLine.value] : ["--reuse-cmdline"])
+export const forwarded = (chosen: Chosen): ReadonlyArray<string> => [
+  ...(chosen.all ? ["--all"] : chosen.vms.flatMap((vm) => ["--vm", vm])),
+  ...chosen.abandon.flatMap((vm) => ["--abandon", vm]),
+  ...(chosen.stopOthers ? ["--stop-others"] : []),
+  ...(chosen.leaveOthers ? ["--no-stop-others"] : []),
+  ...["--kernel", chosen.kernel],
+  ...Shared.forwarded("--initrd", chosen.initrd),
+  ...Shared.forwarded("--cmdline", chosen.commandLine),
+  ...(chosen.reuse ? ["--reuse-cmdline"] : []),
+  ...Shared.forwarded("--config", chosen.config)
 ]
 
 /**
+ * What its flags say about settings.
+ *
  * @since 0.1.0
  * @category parsing
  */
-export const upgradeOptions = ({ vms, all, abandon, stopOthers, kernel, initrd, commandLine }: Chosen) =>
-  Effect.map(
-    HostFacts.commandLine,
-    (running): UpgradeOptions => ({
+export const said = ({ stopOthers, leaveOthers, commandLine, reuse }: Chosen): ReadonlyArray<Said> => [
+  ...(stopOthers ? [Effective.flag("upgrade.stop-others", "--stop-others", true)] : []),
+  ...(leaveOthers ? [Effective.flag("upgrade.stop-others", "--no-stop-others", false)] : []),
+  ...Shared.said("upgrade.cmdline", "--cmdline", commandLine),
+  ...(reuse ? [Effective.flag("upgrade.cmdline", "--reuse-cmdline", CommandLine.REUSE)] : [])
+]
+
+/**
+ * What is chosen, on top of what the configuration says.
+ *
+ * @since 0.1.0
+ * @category parsing
+ */
+export const upgradeOptions = (
+  { vms, all, abandon, kernel, initrd }: Chosen,
+  effective: Effective.Effective
+): Effect.Effect<UpgradeOptions> => {
+  const { upgrade, hooks } = effective.configuration
+  const deadlines = Effective.deadlines(effective)
+  return Effect.map(
+    CommandLine.resolve(upgrade.cmdline),
+    (commandLine): UpgradeOptions => ({
       vms: all ? "all" : vms,
       abandon,
-      stopOthers,
+      stopOthers: upgrade["stop-others"],
+      stopPatience: Duration.seconds(upgrade["stop-timeout"]),
       kernel,
       ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
-      commandLine: Option.getOrElse(commandLine, () => running)
+      commandLine,
+      hooksDirectory: hooks.directory,
+      ...(Object.keys(deadlines).length === 0 ? {} : { deadlines })
     })
   )
+}

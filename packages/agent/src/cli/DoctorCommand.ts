@@ -7,12 +7,13 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Effective from "../config/Effective.ts"
+import * as CommandLine from "../upgrade/CommandLine.ts"
 import * as Doctor from "../upgrade/Doctor.ts"
 import { Check, type Finding, TargetCheck, Verdict } from "../upgrade/doctor/Finding.ts"
 import * as LinuxFacts from "../upgrade/doctor/LinuxFacts.ts"
 import * as TargetChecks from "../upgrade/doctor/TargetChecks.ts"
 import * as TargetFacts from "../upgrade/doctor/TargetFacts.ts"
-import * as HostFacts from "../upgrade/HostFacts.ts"
 import { ExitCode } from "./ExitCode.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
@@ -69,10 +70,12 @@ export const show = (format: Output.Format, findings: ReadonlyArray<Finding>): E
   })
 
 /** As `agent upgrade` without --cmdline would start it. */
-const examineTarget = (kernel: string) =>
-  Effect.flatMap(HostFacts.commandLine, (commandLine) =>
-    Effect.map(TargetFacts.look({ kernel, commandLine }), TargetChecks.judge)
-  )
+const examineTarget = (kernel: string, config: Option.Option<string>) =>
+  Effect.gen(function* () {
+    const { configuration } = yield* Effective.load(config)
+    const commandLine = yield* CommandLine.resolve(configuration.upgrade.cmdline)
+    return TargetChecks.judge(yield* TargetFacts.look({ kernel, commandLine }))
+  })
 
 /**
  * @since 0.1.0
@@ -85,19 +88,23 @@ export const command = Command.make(
       Options.optional,
       Options.withDescription("the next kernel's image: look into it as well (on the host that is looked at)")
     ),
+    config: Shared.config,
     output: Shared.output,
     host: Shared.host
   },
-  ({ kernel, output, host }) =>
+  ({ kernel, config, output, host }) =>
     Effect.gen(function* () {
       if (Option.isSome(host))
         return yield* (yield* Shared.hosts).forward(host.value, [
           "doctor",
-          ...(Option.isSome(kernel) ? ["--kernel", kernel.value] : []),
+          ...Shared.forwarded("--kernel", kernel),
+          ...Shared.forwarded("--config", config),
           "--output",
           output
         ])
+      // First: what can't be read is said before anything is shown.
+      const target = Option.isSome(kernel) ? yield* examineTarget(kernel.value, config) : []
       const findings = yield* Doctor.examine.pipe(Effect.provide(LinuxFacts.layer))
-      return yield* show(output, [...findings, ...(Option.isSome(kernel) ? yield* examineTarget(kernel.value) : [])])
+      return yield* show(output, [...findings, ...target])
     })
 ).pipe(Command.withDescription("Check whether this host can do a live update; changes nothing. Exit code 5: it can't"))

@@ -31,6 +31,8 @@ const byTag: Readonly<Record<string, number>> = {
   NotParked: ExitCode.notFound,
   VmSpecInvalid: ExitCode.usage,
   UsageError: ExitCode.usage,
+  ConfigurationInvalid: ExitCode.usage,
+  ConfigurationUnsafe: ExitCode.precondition,
   PreconditionFailed: ExitCode.precondition,
   WouldBeRefused: ExitCode.precondition,
   NotAKernel: ExitCode.precondition,
@@ -61,7 +63,7 @@ export const fromError = (error: unknown): number => {
     return ExitCode.failed
   if (error._tag === "KernelImageInvalid")
     return "reason" in error && error.reason === "missing" ? ExitCode.notFound : ExitCode.precondition
-  if (error._tag === "VmSpecUnreadable")
+  if (error._tag === "VmSpecUnreadable" || error._tag === "ConfigurationUnreadable")
     return "code" in error && error.code === "ENOENT" ? ExitCode.notFound : ExitCode.precondition
   if (error._tag === "CommandFailed")
     return "reason" in error && error.reason === "missing" ? ExitCode.precondition : ExitCode.failed

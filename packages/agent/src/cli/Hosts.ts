@@ -107,7 +107,7 @@ export const forward = (host: string, args: ReadonlyArray<string>) =>
  * @since 0.1.0
  * @category commands
  */
-export const startVm = (host: string, spec: string, output: Output.Format) =>
+export const startVm = (host: string, spec: string, options: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const name = yield* nameOf(host)
     const content = yield* Effect.try({
@@ -125,7 +125,7 @@ export const startVm = (host: string, spec: string, output: Output.Format) =>
     const { address } = yield* hosts.find(name)
     yield* channel.output(address, ["install", "-d", "-m", "0700", Path.dirname(directory), directory])
     yield* channel.push(address, Stream.make(new Uint8Array(content)), inside, 0o600)
-    yield* run(name, [AGENT, "vm", "start", "--output", output, inside])
+    yield* run(name, [AGENT, "vm", "start", ...options, inside])
   }).pipe(Effect.provide(layer))
 
 /** What was seen of a run so far: the log on the host's disk has it again, so the same events are shown once. */

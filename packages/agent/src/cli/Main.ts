@@ -7,47 +7,24 @@ import * as Command from "@effect/cli/Command"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Effect from "effect/Effect"
-import * as HashMap from "effect/HashMap"
 import * as KnownImages from "../upgrade/doctor/KnownImages.ts"
-import * as DoctorCommand from "./DoctorCommand.ts"
+import * as AgentCommand from "./AgentCommand.ts"
 import { ExitCode } from "./ExitCode.ts"
-import * as HostCommands from "./HostCommands.ts"
 import * as Layers from "./Layers.ts"
 import * as Log from "./Log.ts"
-import * as ParkCommands from "./ParkCommands.ts"
-import * as PlanCommand from "./PlanCommand.ts"
 import { Exited, run } from "./Runner.ts"
-import * as UpgradeCommand from "./UpgradeCommand.ts"
 import { UsageError } from "./UsageError.ts"
-import * as VmCommands from "./VmCommands.ts"
 
-const root = Command.make("agent").pipe(
-  Command.withDescription("Replaces a host's kernel under its running virtual machines."),
-  Command.withSubcommands([
-    ...UpgradeCommand.commands,
-    PlanCommand.command,
-    ...ParkCommands.commands,
-    DoctorCommand.command,
-    VmCommands.command,
-    HostCommands.command
-  ])
-)
-
-const cli = Command.run(root, { name: "agent", version: "0.1.0" })
-
-const groups = {
-  vm: [...HashMap.keys(Command.getSubcommands(VmCommands.command))],
-  host: [...HashMap.keys(Command.getSubcommands(HostCommands.command))]
-}
+const cli = Command.run(AgentCommand.command, { name: "agent", version: AgentCommand.VERSION })
 
 /** The parser answers an unknown subcommand of a group with the names of the groups. */
-const checkSubcommand = ([, , group, name]: ReadonlyArray<string>): Effect.Effect<void, UsageError> => {
-  if ((group !== "vm" && group !== "host") || name === undefined || name.startsWith("-")) return Effect.void
-  const known = groups[group]
+const checkSubcommand = ([, , group = "", name]: ReadonlyArray<string>): Effect.Effect<void, UsageError> => {
+  const known = AgentCommand.groups.get(group)
+  if (known === undefined || name === undefined || name.startsWith("-")) return Effect.void
   return known.includes(name)
     ? Effect.void
     : Effect.fail(
-        new UsageError({ message: `agent ${group} ${name} is no command: use one of ${known.sort().join(", ")}.` })
+        new UsageError({ message: `agent ${group} ${name} is no command: use one of ${known.toSorted().join(", ")}.` })
       )
 }
 

@@ -6,6 +6,10 @@
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { Value } from "../config/Configuration.ts"
+import * as ConfigurationFile from "../config/ConfigurationFile.ts"
+import * as Effective from "../config/Effective.ts"
+import type { Said } from "../config/Origin.ts"
 import { PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import type { Format } from "./Output.ts"
 
@@ -26,6 +30,46 @@ export const host = Options.text("host").pipe(
   Options.optional,
   Options.withDescription("run the command on a QEMU host instead of this machine: qemu or qemu:NAME")
 )
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export const config = Options.text("config").pipe(
+  Options.optional,
+  Options.withDescription(
+    `the configuration's file (default: LIVEUPDATE_CONFIG, or ${ConfigurationFile.defaultPath} if it is there)`
+  )
+)
+
+/**
+ * The description of a flag that has no default of its own.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const withSetting =
+  (key: string, description: string) =>
+  <A>(option: Options.Options<A>): Options.Options<A> =>
+    Options.withDescription(option, `${description} (default: ${key} of the configuration)`)
+
+/**
+ * What a flag says about a setting, if it is there.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const said = (key: string, flag: string, value: Option.Option<Value>): ReadonlyArray<Said> =>
+  Option.isSome(value) ? [Effective.flag(key, flag, value.value)] : []
+
+/**
+ * A flag with its value, for the command on another host; nothing where it wasn't given: that host has a configuration of its own.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const forwarded = (flag: string, value: Option.Option<Value>): ReadonlyArray<string> =>
+  Option.isSome(value) ? [flag, String(value.value)] : []
 
 /**
  * Runs a command on the host that `--host` names, or here without it.

@@ -6,6 +6,7 @@
 import * as Command from "@effect/cli/Command"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Effective from "../config/Effective.ts"
 import * as Plan from "../upgrade/Plan.ts"
 import * as Chosen from "./Chosen.ts"
 import * as Shared from "./Options.ts"
@@ -91,7 +92,9 @@ export const command = Command.make(
             _.forward(name, ["plan", ...Chosen.forwarded(chosen), "--output", output])
           ),
         Effect.gen(function* () {
-          const plan = yield* Plan.make(yield* Chosen.upgradeOptions(chosen))
+          const plan = yield* Plan.make(
+            yield* Chosen.upgradeOptions(chosen, yield* Effective.load(chosen.config, Chosen.said(chosen)))
+          )
           yield* Output.result(output, render(plan), { type: "plan", ...plan })
           if (plan.refusals.length > 0) return yield* new WouldBeRefused({ refusals: plan.refusals })
         })

@@ -13,6 +13,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import * as Effective from "../config/Effective.ts"
+import type { Said } from "../config/Origin.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
 import * as After from "../upgrade/phases/After.ts"
 import * as Before from "../upgrade/phases/Before.ts"
@@ -54,13 +56,15 @@ const phases: ReadonlyArray<string> = [...Before.phases, ...After.phases].flatMa
   side === "at" ? [] : [name]
 )
 
-/** Seconds by phase. */
+/** What `--deadline` says about the phases' settings. */
 const deadlinesOf = (
   pairs: ReadonlyArray<readonly [string, string]>
-): Effect.Effect<Readonly<Record<string, number>>, UsageError> => {
+): Effect.Effect<ReadonlyArray<Said>, UsageError> => {
   const bad = pairs.find(([phase, seconds]) => !phases.includes(phase) || !(Number(seconds) > 0))
   return bad === undefined
-    ? Effect.succeed(Object.fromEntries(pairs.map(([phase, seconds]) => [phase, Number(seconds)])))
+    ? Effect.succeed(
+        pairs.map(([phase, seconds]) => Effective.flag(`upgrade.deadlines.${phase}`, "--deadline", Number(seconds)))
+      )
     : Effect.fail(
         new UsageError({
           message: `--deadline ${bad.join("=")} is not understood: give PHASE=SECONDS, with one of ${phases.join(", ")}.`
@@ -73,8 +77,9 @@ const upgrade = Command.make(
   {
     ...Chosen.options,
     onFailure: Options.choice("on-failure", ["abort", "leave-behind"] as const).pipe(
-      Options.withDefault("abort" as const),
-      Options.withDescription(
+      Options.optional,
+      Shared.withSetting(
+        "upgrade.on-failure",
         "a VM that fails before the jump: abort undoes all; leave-behind carries the others, and it dies with the old kernel"
       )
     ),
@@ -86,8 +91,11 @@ const upgrade = Command.make(
       Options.withDescription("PHASE=SECONDS: a phase that takes longer fails; repeat it. See docs/states.md")
     ),
     maxPause: Options.integer("max-pause").pipe(
-      Options.withDefault(Duration.toSeconds(Upgrade.BLACKOUT_DEADLINE)),
-      Options.withDescription("seconds that guests may stand still before the jump; past them everything is undone")
+      Options.optional,
+      Shared.withSetting(
+        "upgrade.max-pause",
+        "seconds that guests may stand still before the jump; past them everything is undone"
+      )
     ),
     output: Shared.output,
     host: Shared.host
@@ -102,12 +110,19 @@ const upgrade = Command.make(
             ...Chosen.forwarded(chosen),
             ...(dryRun ? ["--dry-run"] : []),
             ...[...deadlines].flatMap(([phase, seconds]) => ["--deadline", `${phase}=${seconds}`]),
-            ...["--on-failure", onFailure],
-            ...["--max-pause", String(maxPause)]
+            ...Shared.forwarded("--on-failure", onFailure),
+            ...Shared.forwarded("--max-pause", maxPause)
           ],
           output
         })
-      const options = yield* Chosen.upgradeOptions(chosen)
+      const effective = yield* Effective.load(chosen.config, [
+        ...Chosen.said(chosen),
+        ...Shared.said("upgrade.on-failure", "--on-failure", onFailure),
+        ...Shared.said("upgrade.max-pause", "--max-pause", maxPause),
+        ...limits
+      ])
+      const { upgrade } = effective.configuration
+      const options = yield* Chosen.upgradeOptions(chosen, effective)
       const run = yield* newRun
       const start = Effect.scoped(
         Effect.gen(function* () {
@@ -118,10 +133,9 @@ const upgrade = Command.make(
             {
               ...options,
               prepare: (vms) => QuickStart.prepare(program, vms),
-              onFailure,
+              onFailure: upgrade["on-failure"],
               dryRun,
-              ...(Object.keys(limits).length === 0 ? {} : { deadlines: limits }),
-              blackoutDeadline: Duration.seconds(maxPause),
+              blackoutDeadline: Duration.seconds(upgrade["max-pause"]),
               watchdog: { file: process.execPath, args: [program, WATCH] },
               force: forced,
               ...(checkpoints === undefined ? {} : { checkpoints: Hooks.checkpoints(checkpoints) })

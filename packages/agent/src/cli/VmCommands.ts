@@ -7,7 +7,9 @@ import * as Fs from "node:fs"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effective from "../config/Effective.ts"
 import { PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import * as Lifecycle from "../vmm/Lifecycle.ts"
 import * as VmSpec from "../vmm/VmSpec.ts"
@@ -27,14 +29,18 @@ const id = Args.text({ name: "id" })
 
 const start = Command.make(
   "start",
-  { spec: Args.text({ name: "spec" }), output: Shared.output, host: Shared.host },
-  ({ spec, output, host }) =>
+  { spec: Args.text({ name: "spec" }), config: Shared.config, output: Shared.output, host: Shared.host },
+  ({ spec, config: file, output, host }) =>
     Shared.whereTold(
       host,
-      (name) => Effect.flatMap(Shared.hosts, (_) => _.startVm(name, spec, output)),
+      (name) =>
+        Effect.flatMap(Shared.hosts, (_) =>
+          _.startVm(name, spec, [...Shared.forwarded("--config", file), "--output", output])
+        ),
       Effect.gen(function* () {
         yield* requireRoot
-        const config = yield* VmSpec.load(spec)
+        const { configuration } = yield* Effective.load(file)
+        const config = yield* VmSpec.load(spec, configuration.vm)
         const record = yield* Lifecycle.start(config)
         yield* Output.result(
           output,
@@ -75,23 +81,29 @@ const stop = Command.make(
   "stop",
   {
     id,
+    config: Shared.config,
     output: Shared.output,
     host: Shared.host,
-    patience: Options.integer("timeout").pipe(
-      Options.withDefault(30),
-      Options.withDescription("seconds that the guest may take to shut down before its VMM is ended")
+    timeout: Options.integer("timeout").pipe(
+      Options.optional,
+      Shared.withSetting("vm.stop-timeout", "seconds that the guest may take to shut down before its VMM is ended")
     )
   },
-  ({ id, output, host, patience }) =>
+  ({ id, config, output, host, timeout }) =>
     Shared.whereTold(
       host,
       (name) =>
         Effect.flatMap(Shared.hosts, (_) =>
-          _.forward(name, ["vm", "stop", "--timeout", String(patience), "--output", output, id])
+          _.forward(name, [
+            ...["vm", "stop", ...Shared.forwarded("--timeout", timeout), ...Shared.forwarded("--config", config)],
+            ...["--output", output, id]
+          ])
         ),
       Effect.gen(function* () {
         yield* requireRoot
-        const how = yield* Lifecycle.stop(id, `${patience} seconds`)
+        const { configuration } = yield* Effective.load(config, Shared.said("vm.stop-timeout", "--timeout", timeout))
+        const patience = configuration.vm["stop-timeout"]
+        const how = yield* Lifecycle.stop(id, Duration.seconds(patience))
         const text = {
           "already-stopped": `VM ${id} was stopped already.`,
           "shut-down": `VM ${id} shut down.`,
