@@ -1,14 +1,17 @@
-// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md and docs/configuration.md. npm run docs
+// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md, docs/configuration.md and
+// its man page. npm run docs
 // --check: only says whether something is out of date, and writes nothing.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as ConfigurationPage from "./ConfigurationPage.ts"
 import * as FaultsPage from "./FaultsPage.ts"
+import * as ManPage from "./ManPage.ts"
 import * as StatesPage from "./StatesPage.ts"
 
-/** As the formatter would have it. */
+/** As the formatter would have it, where it knows the language. */
 const formatted = (path: string, text: string): string => {
+  if (!path.endsWith(".md")) return text
   const { status, stdout, stderr } = spawnSync("node_modules/.bin/biome", ["format", `--stdin-file-path=${path}`], {
     input: text,
     encoding: "utf8"
@@ -20,7 +23,8 @@ const formatted = (path: string, text: string): string => {
 const pages = {
   "docs/states.md": StatesPage.text,
   "docs/faults.md": FaultsPage.text,
-  "docs/configuration.md": ConfigurationPage.text
+  "docs/configuration.md": ConfigurationPage.text,
+  "packages/agent/man/agent.1": ManPage.text(readFileSync("README.md", "utf8"))
 }
 
 for (const [path, unformatted] of Object.entries(pages)) {

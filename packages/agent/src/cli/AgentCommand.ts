@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import * as Command from "@effect/cli/Command"
-import * as HashMap from "effect/HashMap"
+import type * as Descriptor from "@effect/cli/CommandDescriptor"
+import type * as HashMap from "effect/HashMap"
 import * as ConfigCommands from "./ConfigCommands.ts"
 import * as DoctorCommand from "./DoctorCommand.ts"
 import * as HostCommands from "./HostCommands.ts"
@@ -13,20 +14,16 @@ import * as PlanCommand from "./PlanCommand.ts"
 import * as UpgradeCommand from "./UpgradeCommand.ts"
 import * as VmCommands from "./VmCommands.ts"
 
-const namesOf = <Name extends string, R, E, A>(group: Command.Command<Name, R, E, A>) => [
-  ...HashMap.keys(Command.getSubcommands(group))
-]
-
 /**
- * Names of those that are no command by themselves, only with a second word.
+ * Those that are no command by themselves, only with one of these behind it. The parser knows one level of them.
  *
  * @since 0.1.0
  * @category constants
  */
-export const groups: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
-  ["vm", namesOf(VmCommands.command)],
-  ["config", namesOf(ConfigCommands.command)],
-  ["host", namesOf(HostCommands.command)]
+export const groups: ReadonlyMap<string, HashMap.HashMap<string, Descriptor.Command<unknown>>> = new Map([
+  ["vm", Command.getSubcommands(VmCommands.command)],
+  ["config", Command.getSubcommands(ConfigCommands.command)],
+  ["host", Command.getSubcommands(HostCommands.command)]
 ])
 
 /**

@@ -45,7 +45,10 @@ const exec = Command.make(
   "exec",
   {
     name: Options.text("name").pipe(Options.withDefault("default"), Options.withDescription("the host's name")),
-    command: Args.text({ name: "command" }).pipe(Args.atLeast(1))
+    command: Args.text({ name: "command" }).pipe(
+      Args.withDescription("a program of the host and its arguments"),
+      Args.atLeast(1)
+    )
   },
   ({ name, command: [program, ...args] }) => Effect.flatMap(Shared.hosts, (_) => _.exec(name, [program, ...args]))
 ).pipe(Command.withDescription("Run a command on a host; put -- before it when it has options"))

@@ -25,11 +25,16 @@ const requireRoot = Effect.suspend(() =>
       )
 )
 
-const id = Args.text({ name: "id" })
+const id = Args.text({ name: "id" }).pipe(Args.withDescription("the VM"))
 
 const start = Command.make(
   "start",
-  { spec: Args.text({ name: "spec" }), config: Shared.config, output: Shared.output, host: Shared.host },
+  {
+    spec: Args.text({ name: "spec" }).pipe(Args.withDescription("its file")),
+    config: Shared.config,
+    output: Shared.output,
+    host: Shared.host
+  },
   ({ spec, config: file, output, host }) =>
     Shared.whereTold(
       host,
