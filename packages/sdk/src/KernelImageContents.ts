@@ -125,7 +125,9 @@ export interface KernelImageContents extends Contents {
  * @category models
  */
 export interface Memory {
+  /** What was found in the image of this digest; `undefined`: it has to be looked into. */
   readonly recall: (digest: string) => Effect.Effect<Contents | undefined>
+  /** Keeps it for the next time. What can't be kept is looked for anew then. */
   readonly remember: (digest: string, contents: Contents) => Effect.Effect<void>
 }
 
