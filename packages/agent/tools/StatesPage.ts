@@ -128,6 +128,7 @@ ${[...Before.phases, ...After.phases].map(row).join("\n")}
 
 \`agent upgrade --deadline PHASE=SECONDS\` sets another one. A phase that is late has failed. From the first pause on there is one for all of
 them, \`--max-pause SECONDS\`: past it running phases are interrupted, and everything is undone.
+Both can be set once for a host ([configuration.md](configuration.md)).
 
 ## Before the jump
 
