@@ -67,6 +67,8 @@ export interface UpgradeOptions {
   readonly hooksDirectory?: string
   /** Where the journal is, if not in its place. */
   readonly journal?: string
+  /** Keeps other agents away for as long as the run takes: the host's lock, unless told. For a host that is only a model. */
+  readonly lock?: Effect.Effect<void, LiveUpdateError, Scope.Scope>
   /** For tests: programs at moments that are no hooks. */
   readonly checkpoints?: Hooks.Hooks
 }
@@ -260,7 +262,7 @@ export const check = (
     yield* initrd
     yield* commandLine
     const unknown = yield* checkTarget(options)
-    yield* HostLock.acquire()
+    yield* options.lock ?? HostLock.acquire()
     // Now that no other agent can be at work, one that died is cleaned up after.
     yield* Recover.recover(options.journal === undefined ? {} : { journal: options.journal })
     yield* finished
@@ -314,7 +316,7 @@ export const examine = (options: UpgradeOptions) =>
     yield* ask(initrd)
     yield* ask(commandLine)
     const unknown = image === undefined ? undefined : yield* ask(checkTarget(options))
-    yield* ask(Effect.scoped(HostLock.acquire()))
+    yield* ask(Effect.scoped(options.lock ?? HostLock.acquire()))
     yield* ask(finished)
     const chosen = yield* ask(chooseVms(options))
     // One by one: each of them may have a reason of its own.
