@@ -15,6 +15,7 @@ import { Custody, Kexec, LiveUpdate, type SimulatedHost } from "@liveupdate/sdk"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as KernelBytes from "../../sdk/test/KernelBytes.ts"
 
 /** An empty directory, which goes with its scope, with an image of the next kernel in it. */
@@ -49,6 +50,8 @@ export const layer = <E, R>({ directory }: Place, vmm: Layer.Layer<Vmm, E, R>, o
     VmStore.layerAt({ state: join(directory, "vms"), runtime: join(directory, "run") }),
     vmm
   )
+
+export type Services = Layer.Layer.Success<ReturnType<typeof layer>> | Scope.Scope
 
 /** The guest of `own-vmm`, as its VMM was built. */
 export const toyVm = (id: string): VmConfig => ({

@@ -6,12 +6,8 @@ import * as Upgrade from "@liveupdate/agent/upgrade/Upgrade"
 import { VmStore } from "@liveupdate/agent/vmm/VmStore"
 import { SimulatedHost } from "@liveupdate/sdk"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import * as ToyVmm from "../src/own-vmm/ToyVmm.ts"
 import * as ModelHost from "./ModelHost.ts"
-
-type Services = Layer.Layer.Success<ReturnType<typeof ModelHost.layer>> | Scope.Scope
 
 const SLOT = 8
 
@@ -25,10 +21,10 @@ const ramOf = (id: string) =>
   })
 
 // The agent's preflight asks for root, also where the kernel is a model.
-describe.skipIf(process.getuid?.() !== 0)("own VMM", () => {
+describe.skipIf(process.getuid?.() !== 0)("own VMM", { timeout: 60_000 }, () => {
   const test = (
     name: string,
-    body: (place: ModelHost.Place) => Effect.Effect<void, unknown, Services>,
+    body: (place: ModelHost.Place) => Effect.Effect<void, unknown, ModelHost.Services>,
     options?: SimulatedHost.Options
   ) =>
     it.scopedLive(name, () =>
