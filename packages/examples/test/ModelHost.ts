@@ -7,9 +7,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type * as Preflight from "@liveupdate/agent/upgrade/Preflight"
+import * as DetachedProcess from "@liveupdate/agent/vmm/DetachedProcess"
 import * as Lifecycle from "@liveupdate/agent/vmm/Lifecycle"
-import type { VmConfig } from "@liveupdate/agent/vmm/Vm"
+import type { VmConfig, VmRecord } from "@liveupdate/agent/vmm/Vm"
 import { Vmm } from "@liveupdate/agent/vmm/Vmm"
+import type { VmmError } from "@liveupdate/agent/vmm/VmmError"
 import * as VmStore from "@liveupdate/agent/vmm/VmStore"
 import { Custody, Kexec, LiveUpdate, type SimulatedHost } from "@liveupdate/sdk"
 import * as Effect from "effect/Effect"
@@ -66,17 +68,24 @@ export const toyVm = (id: string): VmConfig => ({
   args: [fileURLToPath(new URL("../dist/own-vmm/vmm.js", import.meta.url))]
 })
 
-/** Ends the VMMs, as the old kernel's end does, or the test's. */
+/** Ends the VMMs, as the old kernel's end does, or the test's: they are not asked, as their monitor may be busy with whoever jumped. */
 export const endVmms = Effect.gen(function* () {
   const vmm = yield* Vmm
   const store = yield* VmStore.VmStore
-  yield* Effect.forEach(yield* store.list, (record) =>
-    Effect.scoped(Effect.flatMap(vmm.connect(record), (_) => _.quit)).pipe(Effect.ignore)
+  const running = yield* Effect.filter(yield* store.list, vmm.isRunning)
+  yield* Effect.forEach(running, (record) =>
+    Effect.zipRight(
+      DetachedProcess.kill(record.pid),
+      Effect.repeat(vmm.isRunning(record), { while: (runs) => runs, schedule: Schedule.spaced("5 millis") })
+    )
   )
 })
 
 /** Boots a VM, which ends with the scope. */
-export const start = (config: VmConfig) => Effect.acquireRelease(Lifecycle.start(config), () => Effect.ignore(endVmms))
+export const start = (
+  config: VmConfig
+): Effect.Effect<VmRecord, Effect.Effect.Error<ReturnType<typeof Lifecycle.start>>, Services> =>
+  Effect.acquireRelease(Lifecycle.start(config), () => Effect.ignore(endVmms))
 
 /** A tmpfs and all processes are gone. */
 export const loseWhatTheKernelHeld = ({ directory }: Place) =>
@@ -86,7 +95,10 @@ export const loseWhatTheKernelHeld = ({ directory }: Place) =>
   )
 
 /** How far the VM's guest has come, once it is farther than `than`. */
-export const activity = (id: string, than = 0) =>
+export const activity = (
+  id: string,
+  than = 0
+): Effect.Effect<number, VmmError | Effect.Effect.Error<ReturnType<VmStore.VmStore["Type"]["get"]>>, Services> =>
   Effect.gen(function* () {
     const record = yield* (yield* VmStore.VmStore).get(id)
     const connection = yield* (yield* Vmm).connect(record)
