@@ -40,28 +40,43 @@ export const kernelRelease: Effect.Effect<string> = Effect.sync(() => read("/pro
 export const commandLine: Effect.Effect<string> = Effect.sync(() => read("/proc/cmdline") ?? "")
 
 /**
- * When the kernel handed over to its first process, in milliseconds of CLOCK_MONOTONIC, from the kernel's own log
- * (`run_init_process` in `init/main.c`); `undefined` when the log no longer reaches back that far.
+ * What the kernel's log says of its own start, in milliseconds of CLOCK_MONOTONIC.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KernelStart {
+  /** Its first line. */
+  readonly firstLine?: number
+  /** When it handed over to its first process (`run_init_process` in `init/main.c`). */
+  readonly firstProcess?: number
+}
+
+/**
+ * Reads the kernel's log from its beginning to the first process; what it no longer reaches back to is missing.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const firstProcessAt: Effect.Effect<number | undefined> = Effect.sync(() => {
+export const kernelStart: Effect.Effect<KernelStart> = Effect.sync(() => {
   // Each read of /dev/kmsg answers one record: "priority,sequence,microseconds,flags;text".
   const record = Buffer.alloc(8192)
+  let found: KernelStart = {}
   let fd: number
   try {
     fd = Fs.openSync("/dev/kmsg", Fs.constants.O_RDONLY | Fs.constants.O_NONBLOCK)
   } catch {
-    return undefined
+    return found
   }
   try {
     for (;;) {
       const line = record.toString("utf8", 0, Fs.readSync(fd, record))
-      if (/;Run \S+ as init process/.test(line)) return Number(line.split(",")[2]) / 1000
+      const [, sequence, microseconds] = line.split(",", 3)
+      if (sequence === "0") found = { firstLine: Number(microseconds) / 1000 }
+      if (/;Run \S+ as init process/.test(line)) return { ...found, firstProcess: Number(microseconds) / 1000 }
     }
   } catch {
-    return undefined
+    return found
   } finally {
     Fs.closeSync(fd)
   }

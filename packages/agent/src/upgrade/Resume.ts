@@ -88,10 +88,10 @@ const leave = ({ id, session }: Handover.Index["vms"][number]) => {
 /** What the report needs and the guests don't wait for. */
 const closeAccounts = (from: string, log: RunLog.RunLog) =>
   Effect.gen(function* () {
-    const [calibration, release, firstProcess, started] = yield* Effect.all([
+    const [calibration, release, kernelStart, started] = yield* Effect.all([
       HostClock.calibrate,
       HostFacts.kernelRelease,
-      HostFacts.firstProcessAt,
+      HostFacts.kernelStart,
       HostClock.processStart
     ])
     yield* log.emit({ type: "clock", ...calibration })
@@ -99,7 +99,7 @@ const closeAccounts = (from: string, log: RunLog.RunLog) =>
       type: "step",
       step: "boot",
       status: "done",
-      detail: { from, to: release, firstProcess, agentStarted: started }
+      detail: { from, to: release, ...kernelStart, agentStarted: started }
     })
   })
 

@@ -4,22 +4,7 @@
  * @since 0.1.0
  */
 import type { Event, Step } from "./Event.ts"
-
-/**
- * One bar: a step of a VM or of the host, on the axis whose zero is the moment the first VM began to pause.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Bar {
-  /** `jump` is the kernel's, `boot` from its first process to ours, `start-agent` from there to the first step of ours. */
-  readonly step: Step | "start-agent"
-  readonly vm?: string
-  /** Milliseconds; negative before the pause. */
-  readonly start: number
-  /** Milliseconds. */
-  readonly duration: number
-}
+import { type Bar, find, isPause, isStep, measure, numberOf } from "./Measured.ts"
 
 /**
  * The blackout of one VM, from the call that pauses it to the answer that it runs, and who spent it. In milliseconds; the
@@ -58,12 +43,6 @@ export interface TimeLine {
 /** A VMM that has started and has nothing else to do answers within so many milliseconds, on an emulated host too. */
 const AN_ANSWER_MS = 25
 
-type StepEvent = Extract<Event, { type: "step" }>
-
-const isStep = (event: Event): event is StepEvent => event.type === "step"
-
-const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
-
 /**
  * The time line of a run whose VMs came through; `undefined` while it isn't complete.
  *
@@ -71,75 +50,33 @@ const numberOf = (value: unknown): number | undefined => (typeof value === "numb
  * @category constructors
  */
 export const make = (events: ReadonlyArray<Event>): TimeLine | undefined => {
-  const clocks = new Map(events.flatMap((event) => (event.type === "clock" ? [[event.boot, event] as const] : [])))
-  const at = (event: Pick<Event, "boot" | "monotonic">): number | undefined => {
-    const clock = clocks.get(event.boot)
-    return clock === undefined ? undefined : event.monotonic + clock.offset
-  }
+  const { at, bars: all, uncertainty } = measure(events)
+  const bars = all.filter(({ failed }) => failed !== true)
   const steps = events.filter(isStep)
-  const find = (step: Step, status: StepEvent["status"], vm?: string) =>
-    // The last one: a step that failed and was tried again counts with the try that worked.
-    steps.findLast((event) => event.step === step && event.status === status && event.vm === vm)
-  const moment = (step: Step, status: StepEvent["status"], vm?: string) => {
-    const event = find(step, status, vm)
-    return event === undefined ? undefined : at(event)
-  }
-
-  const boot = find("boot", "done")
-  const jump = moment("jump", "started")
-  const firstProcess = numberOf(boot?.detail?.["firstProcess"])
-  const paused = steps.filter((event) => event.step === "pause" && event.status === "started")
-  const zero = Math.min(...paused.map((event) => at(event) ?? Number.NaN))
-  if (boot === undefined || jump === undefined || Number.isNaN(zero) || !Number.isFinite(zero)) return undefined
-  const userSpace = firstProcess === undefined ? undefined : at({ boot: boot.boot, monotonic: firstProcess })
-
-  const bars = steps.flatMap((event): ReadonlyArray<Bar> => {
-    if (event.status !== "done" || event.step === "boot") return []
-    const start = moment(event.step, "started", event.vm)
-    const end = at(event)
-    if (start === undefined || end === undefined) return []
-    return [
-      {
-        step: event.step,
-        ...(event.vm === undefined ? {} : { vm: event.vm }),
-        start: start - zero,
-        duration: end - start
-      }
-    ]
-  })
-  const kernel = (userSpace ?? jump) - jump
-  const jumpBar: Bar = { step: "jump", start: jump - zero, duration: kernel }
-  const agentStarted = numberOf(boot.detail?.["agentStarted"])
-  const ourProcess = agentStarted === undefined ? undefined : at({ boot: boot.boot, monotonic: agentStarted })
-  const firstStep = Math.min(
-    ...steps.flatMap((event) => (event.step === "retrieve" ? [at(event) ?? Number.POSITIVE_INFINITY] : []))
-  )
-  const startBars: ReadonlyArray<Bar> =
-    userSpace === undefined || ourProcess === undefined || !Number.isFinite(firstStep)
-      ? []
-      : [
-          { step: "boot", start: userSpace - zero, duration: ourProcess - userSpace },
-          { step: "start-agent", start: ourProcess - zero, duration: firstStep - ourProcess }
-        ]
+  const boot = find(steps, "boot", "done")
+  const jump = bars.find(({ step }) => step === "jump")
+  const paused = steps.filter(isPause)
+  if (boot === undefined || jump === undefined || paused.some((event) => at(event) === undefined)) return undefined
 
   /**
    * A VMM may start beside us. If we had to wait for it then, its start is what took the time, and ours lies in its shadow; if
    * it was there before us, it is the other way round.
    */
   const vmmStart = (vm: string, duration: number) => {
-    const waited = numberOf(find("start-vmm", "done", vm)?.detail?.["waitedMs"])
+    const waited = numberOf(find(steps, "start-vmm", "done", vm)?.detail?.["waitedMs"])
     return waited === undefined || waited > AN_ANSWER_MS ? duration : Math.min(waited, duration)
   }
 
   const blackouts = paused.flatMap((event): ReadonlyArray<Blackout> => {
     const vm = event.vm
     const start = at(event)
-    const end = vm === undefined ? undefined : moment("resume", "done", vm)
+    const resumed = vm === undefined ? undefined : find(steps, "resume", "done", vm)
+    const end = resumed === undefined ? undefined : at(resumed)
     if (vm === undefined || start === undefined || end === undefined) return []
     const spent = (step: Step) => bars.findLast((bar) => bar.step === step && bar.vm === vm)?.duration ?? 0
     const total = end - start
     const shares = {
-      kernel,
+      kernel: jump.duration,
       vmmStart: vmmStart(vm, spent("start-vmm")),
       stateSave: spent("save-state"),
       stateLoad: spent("load-state")
@@ -152,9 +89,9 @@ export const make = (events: ReadonlyArray<Event>): TimeLine | undefined => {
     run: boot.run,
     from: String(boot.detail?.["from"] ?? "unknown"),
     to: String(boot.detail?.["to"] ?? "unknown"),
-    bars: [...bars, jumpBar, ...startBars].sort((a, b) => a.start - b.start),
+    bars,
     blackouts,
-    uncertainty: [...clocks.values()].reduce((sum, clock) => sum + clock.uncertainty, 0)
+    uncertainty
   }
 }
 
