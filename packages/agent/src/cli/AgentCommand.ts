@@ -11,6 +11,7 @@ import * as DoctorCommand from "./DoctorCommand.ts"
 import * as HostCommands from "./HostCommands.ts"
 import * as ParkCommands from "./ParkCommands.ts"
 import * as PlanCommand from "./PlanCommand.ts"
+import * as ReportCommand from "./ReportCommand.ts"
 import * as UpgradeCommand from "./UpgradeCommand.ts"
 import * as VmCommands from "./VmCommands.ts"
 
@@ -34,6 +35,7 @@ export const command = Command.make("agent").pipe(
   Command.withDescription("Replaces a host's kernel under its running virtual machines."),
   Command.withSubcommands([
     ...UpgradeCommand.commands,
+    ReportCommand.command,
     PlanCommand.command,
     ...ParkCommands.commands,
     DoctorCommand.command,

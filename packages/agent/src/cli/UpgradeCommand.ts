@@ -7,7 +7,6 @@ import { fileURLToPath } from "node:url"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Custody from "@liveupdate/sdk/Custody"
-import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -29,22 +28,9 @@ import * as Joined from "./Joined.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
 import { forced } from "./Runner.ts"
+import * as Runs from "./Runs.ts"
 import { UsageError } from "./UsageError.ts"
 import { WATCH } from "./WatchdogMain.ts"
-
-/**
- * There is no such run, or none at all.
- *
- * @since 0.1.0
- * @category errors
- */
-export class RunNotFound extends Data.TaggedError("RunNotFound")<{ readonly run: string | undefined }> {
-  override get message(): string {
-    return this.run === undefined
-      ? "No live update was run on this host yet."
-      : `There is no run ${this.run}. List them with: ls ${RunLog.defaultDirectory}`
-  }
-}
 
 /** Sorts by time, and says it to a reader: 20261123T193000Z-1a2b */
 const newRun = Effect.map(DateTime.now, (now) => {
@@ -227,12 +213,7 @@ const status = Command.make(
           "--output",
           output
         ])
-      const runs = yield* RunLog.list()
-      const name = Option.getOrElse(run, () => runs.at(-1))
-      if (name === undefined || !runs.includes(name)) {
-        yield* showHeld(output)
-        return yield* new RunNotFound({ run: name })
-      }
+      const name = yield* Effect.tapError(Runs.find(run), () => showHeld(output))
       if (following) return yield* Effect.asVoid(Joined.follow(name, Output.eventListener(output)))
       const events = yield* RunEvents.of(name)
       if (output === "ndjson") {
