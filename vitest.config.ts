@@ -7,9 +7,20 @@ const unit = (name: string) => ({
     name,
     root: `packages/${name}`,
     include: ["test/**/*.test.ts"],
-    exclude: onQemuHosts.map((folder) => `test/${folder}/**`)
+    exclude: [...onQemuHosts, "browser"].map((folder) => `test/${folder}/**`)
   }
 })
+
+/** Needs a browser, which `node scripts/setup.mjs --browser` installs. */
+const browser = {
+  test: {
+    name: "browser",
+    root: "packages",
+    include: ["*/test/browser/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000
+  }
+}
 
 const hosted = (name: string) => ({
   test: {
@@ -32,6 +43,7 @@ export default defineConfig({
       unit("examples"),
       unit("conformance"),
       unit("bench"),
+      browser,
       ...onQemuHosts.map(hosted)
     ]
   }

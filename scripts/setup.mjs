@@ -1,7 +1,8 @@
 // Everything a fresh machine needs before the README's two commands can run; quick when it is all there.
 //
-//   node scripts/setup.mjs          workspace: dependencies at the locked versions, build
-//   node scripts/setup.mjs --host   and the Debian packages that build and run the QEMU host
+//   node scripts/setup.mjs             workspace: dependencies at the locked versions, build
+//   node scripts/setup.mjs --host      and the Debian packages that build and run the QEMU host
+//   node scripts/setup.mjs --browser   and the browser that tests look at reports with, unless LIVEUPDATE_CHROMIUM names one
 //
 // Exit code 5: something is missing that only the person at the keyboard can put right; the message says what.
 import { spawnSync } from "node:child_process"
@@ -62,15 +63,24 @@ const build = () => {
 const isInstalled = (name) =>
   spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" }).stdout === "installed"
 
-const installPackages = () => {
-  const lists = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8"))
-  const asRoot = process.getuid() === 0
-  const wanted = [...lists.packages, ...(asRoot ? [] : lists.unprivileged)]
+const asRoot = process.getuid() === 0
+
+const installPackages = (what, wanted) => {
   if (spawnSync("dpkg-query", ["--version"]).status !== 0)
-    refuse(`the QEMU host is built from Debian packages, and this is no Debian system. Needed: ${wanted.join(" ")}`)
+    refuse(`${what} Debian packages, and this is no Debian system. Needed: ${wanted.join(" ")}`)
   const missing = wanted.filter((name) => !isInstalled(name))
-  if (missing.length > 0) install(missing, asRoot)
+  if (missing.length > 0) install(missing)
+}
+
+const installHost = () => {
+  const lists = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8"))
+  installPackages("the QEMU host is built from", [...lists.packages, ...(asRoot ? [] : lists.unprivileged)])
   if (!asRoot) checkSubordinateIds()
+}
+
+const installBrowser = () => {
+  if (process.env.LIVEUPDATE_CHROMIUM === undefined)
+    installPackages("tests look at reports with a browser from", ["chromium-headless-shell"])
 }
 
 /** A root file system has many owners; a user who isn't root needs ids for them. */
@@ -89,7 +99,7 @@ const checkSubordinateIds = () => {
   }
 }
 
-const install = (missing, asRoot) => {
+const install = (missing) => {
   if (!asRoot && spawnSync("sudo", ["-n", "true"]).status !== 0)
     refuse(
       `these Debian packages are missing; install them and run the command again:\n\n  sudo apt-get install ${missing.join(" ")}\n`
@@ -108,4 +118,5 @@ const install = (missing, asRoot) => {
 checkNode()
 installDependencies()
 build()
-if (process.argv.includes("--host")) installPackages()
+if (process.argv.includes("--host")) installHost()
+if (process.argv.includes("--browser")) installBrowser()
