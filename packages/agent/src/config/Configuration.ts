@@ -66,6 +66,9 @@ const SECONDS = `seconds, more than 0 and at most ${DAY}`
 
 const wholeSeconds = Schema.Int.pipe(Schema.between(1, DAY))
 const WHOLE_SECONDS = `whole seconds, from 1 to ${DAY}`
+/** Zero asks nobody: a VMM is ended at once. */
+const patience = Schema.Int.pipe(Schema.between(0, DAY))
+const PATIENCE = `whole seconds, from 0 to ${DAY}`
 
 /** A command line of the kernel, and most other texts, end at a line's end. */
 const text = Schema.String.pipe(Schema.pattern(/^[^\p{Cc}]+$/u))
@@ -152,9 +155,9 @@ export const Configuration = Schema.Struct({
       values: "an absolute path, or a program's name",
       default: VmSpec.defaults.binary
     }),
-    "stop-timeout": setting(wholeSeconds, {
+    "stop-timeout": setting(patience, {
       what: "what a guest may take to shut down before its VMM is ended",
-      values: WHOLE_SECONDS,
+      values: PATIENCE,
       default: Duration.toSeconds(Lifecycle.STOP_PATIENCE),
       flag: { name: "--timeout", of: "vm stop" }
     })

@@ -40,7 +40,7 @@ export const start = Effect.gen(function* () {
   const { write } = yield* host
   yield* GuestDisk.make(disk)
   yield* write("/opt/liveupdate/holder.mjs", yield* ProgramBundle.make(new URL("programs/holder.ts", import.meta.url)))
-  yield* Effect.forEach([victim, bystander], boot, { concurrency: "unbounded", discard: true })
+  for (const id of [victim, bystander]) yield* boot(id)
 })
 
 const countsOn = (id: string) =>
