@@ -125,8 +125,8 @@ describe("what is in effect", () => {
 
   it.effect("what a flag says has to be right as well", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Effective.join([Effective.flag("vm.stop-timeout", "--timeout", 0)]))
-      assert.strictEqual(error.message, "--timeout: has to be whole seconds, from 1 to 86400")
+      const error = yield* Effect.flip(Effective.join([Effective.flag("vm.stop-timeout", "--timeout", -1)]))
+      assert.strictEqual(error.message, "--timeout: has to be whole seconds, from 0 to 86400")
     })
   )
 })
