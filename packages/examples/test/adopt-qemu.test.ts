@@ -84,7 +84,7 @@ const onAHost = <E>(body: (place: ModelHost.Place) => Effect.Effect<void, E, Mod
   Effect.flatMap(ModelHost.place, (place) => Effect.provide(body(place), ModelHost.layer(place, Qemu.layer)))
 
 // The agent's preflight asks for root, also where the kernel is a model.
-describe.skipIf(process.getuid?.() !== 0)("adopting a QEMU", { timeout: 60_000 }, () => {
+describe("adopting a QEMU", { timeout: 60_000 }, () => {
   it.scopedLive("it goes on counting under the next kernel, in a QEMU of the agent's", () =>
     onAHost((place) =>
       Effect.gen(function* () {

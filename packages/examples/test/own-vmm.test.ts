@@ -21,7 +21,7 @@ const ramOf = (id: string) =>
   })
 
 // The agent's preflight asks for root, also where the kernel is a model.
-describe.skipIf(process.getuid?.() !== 0)("own VMM", { timeout: 60_000 }, () => {
+describe("own VMM", { timeout: 60_000 }, () => {
   const test = (
     name: string,
     body: (place: ModelHost.Place) => Effect.Effect<void, unknown, ModelHost.Services>,
