@@ -26,6 +26,10 @@ const steps = (commands: ReadonlyArray<Reference.Described>) =>
       command: path.join(" ")
     }))
 
+/** The commands of a group, or of the agent itself. */
+const below = (commands: ReadonlyArray<Reference.Described>, above: Reference.Described) =>
+  commands.filter(({ path }) => path.length > 0 && path.slice(0, -1).join(" ") === nameOf(above))
+
 const namesOf = (parameters: ReadonlyArray<Reference.Parameter>): ReadonlyArray<string> =>
   parameters.flatMap(({ names }) => names)
 
@@ -92,9 +96,9 @@ const zsh = (commands: ReadonlyArray<Reference.Described>, builtIns: ReadonlyArr
       ...(command.arguments.length === 0 ? [] : ["'*:file:_files'"]),
       ...(command.subcommands.length === 0 ? [] : ["'1:command:->command'"])
     ]
-    const subcommands = commands
-      .filter(({ path }) => path.length > 0 && path.slice(0, -1).join(" ") === nameOf(command))
-      .map(({ path, description }) => quoted(`${path.at(-1)}:${escaped(description)}`))
+    const subcommands = below(commands, command).map(({ path, description }) =>
+      quoted(`${path.at(-1)}:${escaped(description)}`)
+    )
     return `        (${quoted(nameOf(command))})
             commands=(${subcommands.join(" ")})
             _arguments ${lines.join(" \\\n                ")}
@@ -137,9 +141,9 @@ const fish = (commands: ReadonlyArray<Reference.Described>, builtIns: ReadonlyAr
       `-d ${quoted(description)}`
     ].join(" ")
   const words = (command: Reference.Described) => [
-    ...commands
-      .filter(({ path }) => path.length > 0 && path.slice(0, -1).join(" ") === nameOf(command))
-      .map(({ path, description }) => `${when(command)} -a ${path.at(-1)} -d ${quoted(description)}`),
+    ...below(commands, command).map(
+      ({ path, description }) => `${when(command)} -a ${path.at(-1)} -d ${quoted(description)}`
+    ),
     ...command.options.map((parameter) => `${when(command)} ${option(parameter)}`),
     ...(command.arguments.length === 0 ? [] : [`${when(command)} -F`])
   ]

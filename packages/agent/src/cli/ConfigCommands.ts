@@ -75,13 +75,10 @@ const show = Command.make(
   ({ origin, config, output, host }) =>
     Shared.whereTold(
       host,
-      (name) =>
-        Effect.flatMap(Shared.hosts, (_) =>
-          _.forward(name, [
-            ...["config", "show", ...(origin ? ["--origin"] : [])],
-            ...[...Shared.forwarded("--config", config), "--output", output]
-          ])
-        ),
+      Shared.there([
+        ...["config", "show", ...(origin ? ["--origin"] : [])],
+        ...[...Shared.forwarded("--config", config), "--output", output]
+      ]),
       Effect.flatMap(Effective.load(config), (effective) => print(output, effective, origin))
     )
 ).pipe(Command.withDescription("Show every value that is in effect on this host, as TOML. Changes nothing"))
@@ -99,10 +96,7 @@ const check = Command.make(
   ({ file, output, host }) =>
     Shared.whereTold(
       host,
-      (name) =>
-        Effect.flatMap(Shared.hosts, (_) =>
-          _.forward(name, ["config", "check", "--output", output, ...Option.toArray(file)])
-        ),
+      Shared.there(["config", "check", "--output", output, ...Option.toArray(file)]),
       Effect.gen(function* () {
         const path = Option.getOrElse(file, () => ConfigurationFile.defaultPath)
         const said = yield* ConfigurationFile.read(path)

@@ -95,13 +95,13 @@ export const command = Command.make(
   ({ kernel, config, output, host }) =>
     Effect.gen(function* () {
       if (Option.isSome(host))
-        return yield* (yield* Shared.hosts).forward(host.value, [
+        return yield* Shared.there([
           "doctor",
           ...Shared.forwarded("--kernel", kernel),
           ...Shared.forwarded("--config", config),
           "--output",
           output
-        ])
+        ])(host.value)
       // First: what can't be read is said before anything is shown.
       const target = Option.isSome(kernel) ? yield* examineTarget(kernel.value, config) : []
       const findings = yield* Doctor.examine.pipe(Effect.provide(LinuxFacts.layer))

@@ -98,3 +98,12 @@ export const hosts = Effect.tryPromise({
       next: "Run the command from the workspace that the agent was built in"
     })
 })
+
+/**
+ * The agent's own command on the host that `--host` names.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const there = (args: ReadonlyArray<string>) => (host: string) =>
+  Effect.flatMap(hosts, (_) => _.forward(host, args))

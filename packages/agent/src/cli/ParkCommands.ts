@@ -32,7 +32,7 @@ const park = Command.make(
   ({ output, host }) =>
     Shared.whereTold(
       host,
-      (name) => Effect.flatMap(Shared.hosts, (_) => _.forward(name, ["park", "--list", "--output", output])),
+      Shared.there(["park", "--list", "--output", output]),
       Effect.gen(function* () {
         const parked = yield* Parked.list
         if (output === "human" && parked.length === 0) return yield* Output.result(output, "No VM is parked.", {})
@@ -57,10 +57,7 @@ const discard = Command.make(
   ({ vm, yes, output, host }) =>
     Shared.whereTold(
       host,
-      (name) =>
-        Effect.flatMap(Shared.hosts, (_) =>
-          _.forward(name, ["discard", "--vm", vm, ...(yes ? ["--yes"] : []), "--output", output])
-        ),
+      Shared.there(["discard", "--vm", vm, ...(yes ? ["--yes"] : []), "--output", output]),
       Effect.gen(function* () {
         if (!yes)
           return yield* new UsageError({

@@ -87,10 +87,7 @@ export const command = Command.make(
       Chosen.check(chosen),
       Shared.whereTold(
         host,
-        (name) =>
-          Effect.flatMap(Shared.hosts, (_) =>
-            _.forward(name, ["plan", ...Chosen.forwarded(chosen), "--output", output])
-          ),
+        Shared.there(["plan", ...Chosen.forwarded(chosen), "--output", output]),
         Effect.gen(function* () {
           const plan = yield* Plan.make(
             yield* Chosen.upgradeOptions(chosen, yield* Effective.load(chosen.config, Chosen.said(chosen)))

@@ -72,10 +72,7 @@ export const command = Command.make(
   ({ run, format, host }) =>
     Shared.whereTold(
       host,
-      (name) =>
-        Effect.flatMap(Shared.hosts, (_) =>
-          _.forward(name, ["report", "--format", format, ...(Option.isSome(run) ? [run.value] : [])])
-        ),
+      Shared.there(["report", "--format", format, ...(Option.isSome(run) ? [run.value] : [])]),
       show(run, format)
     )
 ).pipe(

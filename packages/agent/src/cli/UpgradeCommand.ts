@@ -206,13 +206,13 @@ const status = Command.make(
   ({ run, follow: following, output, host }) =>
     Effect.gen(function* () {
       if (Option.isSome(host))
-        return yield* (yield* Shared.hosts).forward(host.value, [
+        return yield* Shared.there([
           "status",
           ...(Option.isSome(run) ? ["--run", run.value] : []),
           ...(following ? ["--follow"] : []),
           "--output",
           output
-        ])
+        ])(host.value)
       const name = yield* Effect.tapError(Runs.find(run), () => showHeld(output))
       if (following) return yield* Effect.asVoid(Joined.follow(name, Output.eventListener(output)))
       const events = yield* RunEvents.of(name)

@@ -59,7 +59,7 @@ const start = Command.make(
 const list = Command.make("list", { output: Shared.output, host: Shared.host }, ({ output, host }) =>
   Shared.whereTold(
     host,
-    (name) => Effect.flatMap(Shared.hosts, (_) => _.forward(name, ["vm", "list", "--output", output])),
+    Shared.there(["vm", "list", "--output", output]),
     Effect.gen(function* () {
       yield* requireRoot
       const vms = yield* Lifecycle.list
@@ -97,13 +97,10 @@ const stop = Command.make(
   ({ id, config, output, host, timeout }) =>
     Shared.whereTold(
       host,
-      (name) =>
-        Effect.flatMap(Shared.hosts, (_) =>
-          _.forward(name, [
-            ...["vm", "stop", ...Shared.forwarded("--timeout", timeout), ...Shared.forwarded("--config", config)],
-            ...["--output", output, id]
-          ])
-        ),
+      Shared.there([
+        ...["vm", "stop", ...Shared.forwarded("--timeout", timeout), ...Shared.forwarded("--config", config)],
+        ...["--output", output, id]
+      ]),
       Effect.gen(function* () {
         yield* requireRoot
         const { configuration } = yield* Effective.load(config, Shared.said("vm.stop-timeout", "--timeout", timeout))
@@ -122,7 +119,7 @@ const stop = Command.make(
 const console = Command.make("console", { id, host: Shared.host }, ({ id, host }) =>
   Shared.whereTold(
     host,
-    (name) => Effect.flatMap(Shared.hosts, (_) => _.forward(name, ["vm", "console", id])),
+    Shared.there(["vm", "console", id]),
     Effect.gen(function* () {
       const store = yield* VmStore
       const record = yield* store.get(id)

@@ -9,6 +9,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { parse as parseToml, TomlError } from "smol-toml"
+import { codeOf, firstLineOf } from "../vmm/SystemError.ts"
 import {
   ConfigurationInvalid,
   ConfigurationUnreadable,
@@ -56,9 +57,6 @@ const ancestors = (path: string): ReadonlyArray<string> => {
   return parent === path ? [] : [parent, ...ancestors(parent)]
 }
 
-const codeOf = (error: unknown): string =>
-  error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
-
 const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ConfigurationUnreadable> =>
   Effect.try({ try: run, catch: (error) => new ConfigurationUnreadable({ path, code: codeOf(error) }) })
 
@@ -93,7 +91,7 @@ const readSafely = (path: string) =>
   )
 
 const syntaxProblem = (path: string, error: unknown): Problem => {
-  const problem = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? ""
+  const problem = firstLineOf(error)
   return error instanceof TomlError
     ? { where: `${path}:${error.line}:${error.column}`, problem }
     : { where: path, problem }

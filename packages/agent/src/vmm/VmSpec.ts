@@ -25,6 +25,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { parse as parseToml } from "smol-toml"
 import { nearest } from "./NearestName.ts"
+import { codeOf, firstLineOf } from "./SystemError.ts"
 import { VM_ID_PATTERN, type VmConfig, type VmDisk } from "./Vm.ts"
 
 const says = (message: string) => ({ message: () => ({ message, override: true }) })
@@ -141,9 +142,6 @@ export class VmSpecUnreadable extends Schema.TaggedError<VmSpecUnreadable>()("Vm
   }
 }
 
-const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? ""
-
 const fieldName = (segments: ReadonlyArray<PropertyKey>): string =>
   segments.reduce<string>(
     (name, segment) =>
@@ -175,7 +173,7 @@ const readTree = (source: string, file: string): unknown =>
 export const parse = (source: string, file: string): Either.Either<VmSpec, VmSpecInvalid> =>
   Either.try({
     try: () => readTree(source, file),
-    catch: (error) => new VmSpecInvalid({ path: file, problems: [{ field: "", problem: firstLine(error) }] })
+    catch: (error) => new VmSpecInvalid({ path: file, problems: [{ field: "", problem: firstLineOf(error) }] })
   }).pipe(
     Either.flatMap((tree) =>
       Either.mapLeft(
@@ -225,9 +223,6 @@ const argProblems = (args: ReadonlyArray<string>): ReadonlyArray<VmSpecProblem> 
     const why = RESERVED_ARGS[arg.replace(/^--/, "-")]
     return why === undefined ? [] : [{ field: `args[${index}]`, problem: `must not be "${arg}": ${why}` }]
   })
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
 
 /** Why a file can't be used, or nothing. A block device is as good as a file. */
 const fileProblem = (file: string, access: number): string | undefined => {

@@ -12,6 +12,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import { codeOf } from "./SystemError.ts"
 import { VM_ID_PATTERN, type VmPaths, type VmRecord } from "./Vm.ts"
 import { decodeRecord } from "./VmRecordCodec.ts"
 
@@ -104,9 +105,6 @@ export class VmStore extends Context.Tag("@liveupdate/agent/vmm/VmStore")<
 >() {}
 
 const RECORD = "vm.json"
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
 
 const attempt = <A>(operation: string, path: string, run: () => A): Effect.Effect<A, VmStoreFailed> =>
   Effect.try({ try: run, catch: (error) => new VmStoreFailed({ operation, path, code: codeOf(error) }) })
