@@ -192,7 +192,13 @@ const find = (image: Buffer): Contents | typeof NOT_A_KERNEL => {
 const LOOKS = `1 ${JSON.stringify(prefixes)}`
 const digestOf = (image: Buffer): string => createHash("sha256").update(LOOKS).update(image).digest("hex")
 
-const nothing: Memory = { recall: () => Effect.succeed(undefined), remember: () => Effect.void }
+/**
+ * Keeps nothing: every image is looked into.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const forgetful: Memory = { recall: () => Effect.succeed(undefined), remember: () => Effect.void }
 
 /**
  * Decompresses the kernel in a bzImage (x86-64) or an arm64 Image, plain, as Image.gz or with an EFI decompressor, and looks into
@@ -207,7 +213,7 @@ const nothing: Memory = { recall: () => Effect.succeed(undefined), remember: () 
  */
 export const read = Effect.fn("KernelImageContents.read")(function* (
   path: string,
-  memory: Memory = nothing
+  memory: Memory = forgetful
 ): Effect.fn.Return<KernelImageContents, KernelImageInvalid> {
   const { bytes: image } = yield* ImageFile.read(path).pipe(
     Effect.mapError((refusal) => new KernelImageInvalid({ path, ...refusal }))

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Event, Step } from "./Event.ts"
+import { find, isPause, isStep, numberOf, type StepEvent } from "./StepEvents.ts"
 import * as TimeAxis from "./TimeAxis.ts"
 
 /**
@@ -41,41 +42,6 @@ export interface Measured {
   readonly kernelStart?: number
   readonly uncertainty: number
 }
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type StepEvent = Extract<Event, { type: "step" }>
-
-/**
- * @since 0.1.0
- * @category guards
- */
-export const isStep = (event: Event): event is StepEvent => event.type === "step"
-
-/**
- * A detail that is a number.
- *
- * @since 0.1.0
- * @category accessors
- */
-export const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
-
-/**
- * @since 0.1.0
- * @category guards
- */
-export const isPause = ({ step, status }: StepEvent) => step === "pause" && status === "started"
-
-/**
- * A step's last event: one that failed and was tried again counts with the try that worked.
- *
- * @since 0.1.0
- * @category accessors
- */
-export const find = (steps: ReadonlyArray<StepEvent>, step: Step, status: StepEvent["status"], vm?: string) =>
-  steps.findLast((event) => event.step === step && event.status === status && event.vm === vm)
 
 /** Each end with the beginning before it. */
 const barsOf = (steps: ReadonlyArray<StepEvent>, at: Measured["at"]): ReadonlyArray<Bar> => {

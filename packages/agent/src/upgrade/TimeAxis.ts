@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Event } from "./Event.ts"
+import { find, isStep, numberOf, type StepEvent } from "./StepEvents.ts"
 
 /**
  * @since 0.1.0
@@ -16,9 +17,6 @@ export interface TimeAxis {
   readonly uncertainty: number
 }
 
-const stepOf = (events: ReadonlyArray<Event>, step: string, status: string) =>
-  events.findLast((event) => event.type === "step" && event.step === step && event.status === status)
-
 /**
  * When the log of the kernel that a `boot` event is about begins, on that boot's clock. Both begin with the same zero: CLOCK_MONOTONIC
  * is set from `local_clock`, which the kernel's log is stamped with (`timekeeping_init` in `kernel/time/timekeeping.c`,
@@ -27,10 +25,7 @@ const stepOf = (events: ReadonlyArray<Event>, step: string, status: string) =>
  * @since 0.1.0
  * @category accessors
  */
-export const firstLineOf = (boot: Event): number => {
-  const firstLine = boot.type === "step" ? boot.detail?.["firstLine"] : undefined
-  return typeof firstLine === "number" ? firstLine : 0
-}
+export const firstLineOf = (boot: StepEvent): number => numberOf(boot.detail?.["firstLine"]) ?? 0
 
 /**
  * Joins the clocks of a run's boots. Clocks that disagree with the order of things are put right: no kernel's log begins before the
@@ -51,8 +46,9 @@ export const make = (events: ReadonlyArray<Event>): TimeAxis => {
     const offset = offsets.get(boot)
     return offset === undefined ? undefined : monotonic + offset
   }
-  const jump = stepOf(events, "jump", "started")
-  const boot = stepOf(events, "boot", "done")
+  const steps = events.filter(isStep)
+  const jump = find(steps, "jump", "started")
+  const boot = find(steps, "boot", "done")
   const jumped = jump === undefined ? undefined : at(jump)
   const offset = boot === undefined || boot.boot === jump?.boot ? undefined : offsets.get(boot.boot)
   if (boot !== undefined && jumped !== undefined && offset !== undefined)

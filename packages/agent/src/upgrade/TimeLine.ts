@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import type { Event, Step } from "./Event.ts"
-import { type Bar, find, isPause, isStep, measure, numberOf } from "./Measured.ts"
+import { type Bar, measure } from "./Measured.ts"
+import { find, isPause, isStep, numberOf } from "./StepEvents.ts"
 
 /**
  * The blackout of one VM, from the call that pauses it to the answer that it runs, and who spent it. In milliseconds; the

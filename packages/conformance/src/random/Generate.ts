@@ -27,12 +27,14 @@ const ofHardware = record({
 export const sequences = (seed: number, operations: number, profile: Profile = "7.3"): ReadonlyArray<Sequence> => {
   const numRuns = Math.ceil(operations / (LENGTH / 2))
   const all = FastCheck.sample(profile === "handlers" ? oneof(ofMemfds, ofHardware) : ofMemfds, { seed, numRuns })
+  const wanted: Array<Sequence> = []
   let sum = 0
-  return all.filter(({ length }) => {
-    const isWanted = sum < operations
-    sum += length
-    return isWanted
-  })
+  for (const sequence of all) {
+    if (sum >= operations) break
+    wanted.push(sequence)
+    sum += sequence.length
+  }
+  return wanted
 }
 
 /** What comes first on the next kernel finds something to work on. */

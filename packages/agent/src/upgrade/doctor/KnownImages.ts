@@ -20,10 +20,7 @@ import * as Schema from "effect/Schema"
  * @category services
  */
 export class KnownImages extends Context.Reference<KnownImages>()("@liveupdate/agent/KnownImages", {
-  defaultValue: (): KernelImageContents.Memory => ({
-    recall: () => Effect.succeed(undefined),
-    remember: () => Effect.void
-  })
+  defaultValue: (): KernelImageContents.Memory => KernelImageContents.forgetful
 }) {}
 
 /**

@@ -60,6 +60,14 @@ export const blackout = (report: Report, { begin, end, shares }: Blackout): stri
 export const kernels = ({ from, to }: Report): string => `${from ?? "unknown"} → ${to ?? "unknown"}`
 
 /**
+ * A bar's name in a table.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const part = ({ part, failed }: Bar): string => (failed === true ? `${part} (failed)` : part)
+
+/**
  * One bar in words: `save-state · VMM · 692 ms, from 254 ms to 946 ms`.
  *
  * @since 0.1.0

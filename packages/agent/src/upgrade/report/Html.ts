@@ -62,20 +62,16 @@ const rowsOf = (name: string, bars: ReadonlyArray<Bar>): ReadonlyArray<Markup> =
         el(
           "tbody",
           { class: "vm" },
-          ...bars.map(({ begin, end, failed, part, who }, index) =>
+          ...bars.map((bar, index) =>
             el(
               "tr",
               {},
               ...(index === 0 ? [el("th", { scope: "rowgroup", rowspan: bars.length, class: "text" }, name)] : []),
-              el(
-                "th",
-                { scope: "row", class: failed === true ? "text failed" : "text" },
-                failed === true ? `${part} (failed)` : part
-              ),
-              el("td", { class: "text" }, el("span", { class: `swatch ${who}` }), Figures.who[who]),
-              cell(Figures.ms(begin)),
-              cell(Figures.ms(end)),
-              cell(Figures.ms(end - begin))
+              el("th", { scope: "row", class: bar.failed === true ? "text failed" : "text" }, Figures.part(bar)),
+              el("td", { class: "text" }, el("span", { class: `swatch ${bar.who}` }), Figures.who[bar.who]),
+              cell(Figures.ms(bar.begin)),
+              cell(Figures.ms(bar.end)),
+              cell(Figures.ms(bar.end - bar.begin))
             )
           )
         )

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Figures from "./Figures.ts"
-import type { Bar, Blackout, Report, Who } from "./Report.ts"
+import { type Bar, type Blackout, type Report, Who } from "./Report.ts"
 
 /**
  * A stretch of time with a scale of its own: what comes before the first pause takes many times as long as a blackout, and is drawn smaller.
@@ -126,7 +126,7 @@ const rowsOf = (bars: ReadonlyArray<Bar>): ReadonlyArray<ReadonlyArray<Bar>> => 
 }
 
 const lanesOf = (bars: ReadonlyArray<Bar>, y: number): ReadonlyArray<Lane> =>
-  (["kernel", "vmm", "ours"] as const)
+  Who.literals
     .flatMap((who) =>
       rowsOf(bars.filter((bar) => bar.who === who)).map((bars, index) => ({ who, bars, label: index === 0 }))
     )

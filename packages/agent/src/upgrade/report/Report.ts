@@ -9,6 +9,7 @@
 import * as Schema from "effect/Schema"
 import { type Event, OutcomeEvent, Step } from "../Event.ts"
 import * as Measured from "../Measured.ts"
+import * as StepEvents from "../StepEvents.ts"
 import * as TimeLine from "../TimeLine.ts"
 
 /**
@@ -171,16 +172,16 @@ const barsOf = ({ bars, kernelStart }: Measured.Measured, vm: string | undefined
 const betweenKernels: ReadonlyArray<Part> = ["jump", "kernel-boot", "boot", "start-agent"]
 
 /** When a VM that was paused ran again on the kernel it was paused on. */
-const givenBack = (steps: ReadonlyArray<Measured.StepEvent>, vm: string) =>
-  Measured.find(steps, "pause", "undone", vm) ?? Measured.find(steps, "recover", "done", vm)
+const givenBack = (steps: ReadonlyArray<StepEvents.StepEvent>, vm: string) =>
+  StepEvents.find(steps, "pause", "undone", vm) ?? StepEvents.find(steps, "recover", "done", vm)
 
 const blackoutOf = (
   vm: string,
-  steps: ReadonlyArray<Measured.StepEvent>,
+  steps: ReadonlyArray<StepEvents.StepEvent>,
   { at }: Measured.Measured,
   line: TimeLine.TimeLine | undefined
 ): Blackout | undefined => {
-  const paused = steps.find((event) => Measured.isPause(event) && event.vm === vm)
+  const paused = steps.find((event) => StepEvents.isPause(event) && event.vm === vm)
   const begin = paused === undefined ? undefined : at(paused)
   if (begin === undefined) return undefined
   const whole = line?.blackouts.find((blackout) => blackout.vm === vm)
@@ -203,8 +204,8 @@ const blackoutOf = (
   return { begin: rounded(begin), ...(end === undefined ? {} : { end: rounded(end) }) }
 }
 
-const preflightOf = (steps: ReadonlyArray<Measured.StepEvent>) => {
-  const detail = Measured.find(steps, "preflight", "done")?.detail
+const preflightOf = (steps: ReadonlyArray<StepEvents.StepEvent>) => {
+  const detail = StepEvents.find(steps, "preflight", "done")?.detail
   const text = (name: string) => (typeof detail?.[name] === "string" ? { [name]: detail[name] } : {})
   return { kernels: { ...text("from"), ...text("to") }, vms: Array.isArray(detail?.["vms"]) ? detail["vms"] : [] }
 }
@@ -218,7 +219,7 @@ const preflightOf = (steps: ReadonlyArray<Measured.StepEvent>) => {
 export const make = (run: string, events: ReadonlyArray<Event>): Report => {
   const measured = Measured.measure(events)
   const line = TimeLine.make(events)
-  const steps = events.filter(Measured.isStep)
+  const steps = events.filter(StepEvents.isStep)
   const outcome = events.findLast((event) => event.type === "outcome")
   const { kernels, vms } = preflightOf(steps)
   const host = barsOf(measured, undefined)

@@ -7,13 +7,11 @@
 import * as Figures from "./Figures.ts"
 import * as Layout from "./Layout.ts"
 import { element as el, type Markup, style } from "./Markup.ts"
-import type { Bar, Report, Who } from "./Report.ts"
+import { type Bar, type Report, Who } from "./Report.ts"
 import * as Style from "./Style.ts"
 
 /** About the width of a character at 11 px; what doesn't fit is said on hover and in the table. */
 const CHARACTER = 6.3
-
-const whos: ReadonlyArray<Who> = ["kernel", "vmm", "ours"]
 
 /** As much of a name as there is room for; bars and tables have all of it. */
 const shortened = (name: string): string => (name.length > 30 ? `${[...name].slice(0, 29).join("")}…` : name)
@@ -23,7 +21,7 @@ const seconds = (ms: number): string => `${Math.round(ms) / 1000} s`
 const legend = ({ width }: Layout.Layout): ReadonlyArray<Markup> => {
   const x = width - 340
   return [
-    ...whos.flatMap((who, index) => [
+    ...Who.literals.flatMap((who, index) => [
       el("g", { class: who }, el("rect", { x: x + index * 78, y: 24, width: 12, height: 12, rx: 2 })),
       el("text", { x: x + index * 78 + 18, y: 34, class: "muted" }, Figures.who[who])
     ]),

@@ -56,13 +56,13 @@ const blackouts = (report: Report): ReadonlyArray<string> => {
 
 const bars = (report: Report): ReadonlyArray<string> => {
   const rowsOf = (owner: string, bars: ReadonlyArray<Bar>) =>
-    bars.map(({ begin, end, failed, part, who }) => [
+    bars.map((bar) => [
       owner,
-      failed === true ? `${part} (failed)` : part,
-      Figures.who[who],
-      Figures.ms(begin),
-      Figures.ms(end),
-      Figures.ms(end - begin)
+      Figures.part(bar),
+      Figures.who[bar.who],
+      Figures.ms(bar.begin),
+      Figures.ms(bar.end),
+      Figures.ms(bar.end - bar.begin)
     ])
   const rows = [
     ...rowsOf("host", report.host),
