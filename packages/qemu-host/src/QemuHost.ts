@@ -18,7 +18,7 @@ import * as DebianMirror from "./DebianMirror.ts"
 import * as DebianSource from "./DebianSource.ts"
 import * as EmulatorBuild from "./EmulatorBuild.ts"
 import * as HostPrograms from "./HostPrograms.ts"
-import type { CommandFailed } from "./internal/subprocess.ts"
+import * as Installed from "./Installed.ts"
 import * as KernelBuild from "./KernelBuild.ts"
 import * as Machine from "./Machine.ts"
 import type { Progress } from "./Progress.ts"
@@ -32,7 +32,7 @@ import * as SystemImage from "./SystemImage.ts"
  * @category models
  */
 export interface StartOptions {
-  readonly payload: ReadonlyArray<SystemImage.PayloadItem>
+  readonly payload: Installed.Payload
   readonly cpus?: number | undefined
   readonly memoryMiB?: number | undefined
   readonly ports?: number | undefined
@@ -54,8 +54,7 @@ export type BuildError =
   | Cache.CacheError
   | KernelBuild.KernelError
   | EmulatorBuild.EmulatorError
-  | CommandFailed
-  | SystemImage.PayloadRejected
+  | Installed.InstallError
 
 /**
  * @since 0.1.0
@@ -80,9 +79,7 @@ export class QemuHost extends Context.Tag("@liveupdate/qemu-host/QemuHost")<
   QemuHost,
   {
     /** Builds or finds everything that a host with this payload needs. */
-    readonly ensure: (
-      payload: ReadonlyArray<SystemImage.PayloadItem>
-    ) => Effect.Effect<SystemImage.BuiltSystem, BuildError, Progress>
+    readonly ensure: (payload: Installed.Payload) => Effect.Effect<SystemImage.BuiltSystem, BuildError, Progress>
     /** Builds what is missing, starts a host and waits until it answers. Fails with `HostAlreadyRunning` if there is one. */
     readonly start: (name: string, options: StartOptions) => Effect.Effect<Machine.RunningHost, StartError, Progress>
     /** As `start`, but a host that runs already is taken as it is. */
@@ -115,23 +112,33 @@ export class QemuHost extends Context.Tag("@liveupdate/qemu-host/QemuHost")<
 export const layer: Layer.Layer<
   QemuHost,
   never,
-  SystemImage.SystemImage | Accelerator.Accelerator | EmulatorBuild.EmulatorBuild | Machine.Machine | Channel.Channel
+  | SystemImage.SystemImage
+  | Installed.Installed
+  | KernelBuild.KernelBuild
+  | Accelerator.Accelerator
+  | EmulatorBuild.EmulatorBuild
+  | Machine.Machine
+  | Channel.Channel
 > = Layer.effect(
   QemuHost,
   Effect.gen(function* () {
     const system = yield* SystemImage.SystemImage
+    const installed = yield* Installed.Installed
+    const kernels = yield* KernelBuild.KernelBuild
     const accelerator = yield* Accelerator.Accelerator
     const emulator = yield* EmulatorBuild.EmulatorBuild
     const machine = yield* Machine.Machine
     const channel = yield* Channel.Channel
 
     const prepare = Effect.fn("QemuHost.prepare")(function* (
-      payload: ReadonlyArray<SystemImage.PayloadItem>,
+      payload: Installed.Payload,
       options: { readonly flavour?: KernelBuild.Flavour | undefined } = {}
     ) {
-      const built = yield* system.build(payload, options)
-      const kind = yield* accelerator.probe(built.kernels.boot.image, yield* emulator.native)
-      return { built, kind, qemu: yield* emulator.qemu(kind) }
+      const { boot } = yield* kernels.kernels(options)
+      const kind = yield* accelerator.probe(boot.image, yield* emulator.native)
+      const qemu = yield* emulator.qemu(kind)
+      const built = yield* system.build(yield* installed.items(payload, { qemu, accelerator: kind }), options)
+      return { built, kind, qemu }
     })
 
     const start = Effect.fn("QemuHost.start")(function* (name: string, options: StartOptions) {
@@ -192,6 +199,7 @@ export const layerDefault: Layer.Layer<
   Cache.CacheError | Machine.MachineFailed,
   FileSystem.FileSystem | Path.Path | CommandExecutor.CommandExecutor | Progress
 > = layer.pipe(
+  Layer.provide(Installed.layer),
   Layer.provideMerge(SystemImage.layer),
   Layer.provideMerge(KernelBuild.layer),
   Layer.provide(Layer.mergeAll(RootFs.layer, HostPrograms.layer, Accelerator.layer, EmulatorBuild.layer)),

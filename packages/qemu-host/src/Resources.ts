@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { fileURLToPath } from "node:url"
+import { createRequire } from "node:module"
+import { dirname } from "node:path"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
@@ -21,7 +22,8 @@ export class Resources extends Context.Tag("@liveupdate/qemu-host/Resources")<
 >() {}
 
 /**
- * `LIVEUPDATE_QEMU_HOST_DIR`, else the directory this module was loaded from; a bundler that moves it has to say where.
+ * `LIVEUPDATE_QEMU_HOST_DIR`, else where the package `@liveupdate/qemu-host` is found from this module: a bundle of it needs
+ * the package beside it.
  *
  * @since 0.1.0
  * @category layers
@@ -29,7 +31,9 @@ export class Resources extends Context.Tag("@liveupdate/qemu-host/Resources")<
 export const layer: Layer.Layer<Resources> = Layer.effect(
   Resources,
   Config.nonEmptyString("LIVEUPDATE_QEMU_HOST_DIR").pipe(
-    Config.orElse(() => Config.succeed(fileURLToPath(new URL("..", import.meta.url)))),
+    Config.orElse(() =>
+      Config.sync(() => dirname(createRequire(import.meta.url).resolve("@liveupdate/qemu-host/package.json")))
+    ),
     Config.map((directory) => ({ directory }))
   )
 ).pipe(Layer.orDie)

@@ -7,9 +7,9 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Channel from "@liveupdate/qemu-host/Channel"
+import type { Payload } from "@liveupdate/qemu-host/Installed"
 import * as Progress from "@liveupdate/qemu-host/Progress"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
-import type { PayloadItem } from "@liveupdate/qemu-host/SystemImage"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -227,18 +227,27 @@ export const upgrade = (
 /** What `scripts/bundle.mjs` made beside the compiled agent. */
 const bundle = fileURLToPath(new URL("../../dist/bundle", import.meta.url))
 
+/** What `launcher/snapshot` makes. */
+const snapshots = [
+  "/opt/liveupdate/agent.blob",
+  "/opt/liveupdate/agent.processor",
+  "/var/lib/liveupdate/resume.blob",
+  "/var/lib/liveupdate/resume.blob.key"
+]
+
 /**
  * The agent as it is installed on a host: everything in /opt/liveupdate, two links into the PATH, one systemd unit.
  *
  * @since 0.1.0
  * @category payload
  */
-export const payload: Effect.Effect<ReadonlyArray<PayloadItem>, PreconditionFailed> = Effect.try({
+export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.try({
   try: () => [
     ...Fs.readdirSync(bundle)
       .filter((file) => !file.endsWith(".service"))
       .map((file) => ({ from: Fs.realpathSync(Path.join(bundle, file)), to: `/opt/liveupdate/${file}` })),
-    { link: "/opt/liveupdate/launch.cjs", to: "/usr/local/bin/agent" },
+    { run: ["/opt/liveupdate/snapshot"], leaves: snapshots },
+    { link: "/opt/liveupdate/agent", to: "/usr/local/bin/agent" },
     { link: "/opt/liveupdate/node", to: "/usr/local/bin/node" },
     {
       from: Path.join(bundle, "liveupdate-resume.service"),

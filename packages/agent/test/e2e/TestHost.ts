@@ -84,7 +84,7 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
 
 type Options = Pick<QemuHost.StartOptions, "passthrough" | "flavour">
 
-const builtAgent = fileURLToPath(new URL("../../dist/bin.js", import.meta.url))
+const builtAgent = fileURLToPath(new URL("../../dist/program/bin.js", import.meta.url))
 
 const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said> =>
   Effect.async((resume) => {
