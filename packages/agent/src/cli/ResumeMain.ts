@@ -66,6 +66,11 @@ export const program = (listener: Listener, options: Omit<ResumeOptions, "listen
   )
 }
 
+/** `early` looks for it, and starts nothing more once (early/early). */
+const markResumed = Effect.try(() => Fs.writeFileSync("/run/liveupdate/resumed", "", { mode: 0o600 })).pipe(
+  Effect.ignore
+)
+
 /** Tells this program to be the keeper; a directory follows. */
 const KEEP = "--keep"
 
@@ -98,10 +103,13 @@ export const start = (args: ReadonlyArray<string>): void => {
   else main(args.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
 }
 
-const main = (format: Output.Format): void =>
+const main = (format: Output.Format): void => {
+  const beforeSystemd = process.env["LIVEUPDATE_READY_FD"] !== undefined
   run(
     program(Output.eventListener(format)).pipe(
+      Effect.tap(beforeSystemd ? markResumed : Effect.void),
       Effect.flatMap((resumed) => Output.resumed(format, resumed)),
       Effect.provide(Layers.hostWith({ command: keeper() }))
     )
   )
+}
