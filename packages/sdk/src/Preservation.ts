@@ -107,6 +107,8 @@ export type PreservationError =
  */
 export interface Preservation {
   readonly session: string
+  /** The session's, to be held by somebody else too, over this process's end. */
+  readonly fd: number
   /** Preserves more files, which may need those that are there. */
   readonly extend: (files: Files) => Effect.Effect<void, PreservationError>
   /** Writes the manifest, which lists the files and holds the caller's data, and preserves it. Nothing can be added after it. */
@@ -205,6 +207,7 @@ const makePreservation = (group: Group, member: Member): Preservation => {
     }).pipe(oneAtATime.withPermits(1))
   return {
     session,
+    fd: member.session.fd,
     extend: (files) =>
       step(
         Effect.gen(function* () {

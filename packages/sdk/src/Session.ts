@@ -19,6 +19,8 @@ import type { Token } from "./Token.ts"
 export interface OutgoingSession {
   readonly direction: "outgoing"
   readonly name: string
+  /** The kernel gives everything back when the last duplicate of it is closed: whoever has one keeps the session over this process's end. */
+  readonly fd: number
   /**
    * The name as the kernel has it (LIVEUPDATE_SESSION_GET_NAME, Linux 7.2; struct liveupdate_session_get_name: u32 size, u32 reserved
    * = 0, u8 name[64]; 72 bytes); `name` where the kernel can't be asked.

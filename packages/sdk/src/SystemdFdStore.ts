@@ -8,13 +8,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import { Custody, HoldFailed } from "./Custody.ts"
 import * as errno from "./internal/errno.ts"
 import * as FdName from "./internal/fdName.ts"
 import * as HeldDescriptors from "./internal/HeldDescriptors.ts"
 import { systemCalls } from "./internal/libc.ts"
-import * as UnixSocket from "./internal/unixSocket.ts"
+import * as Notification from "./internal/notification.ts"
+import * as SdNotify from "./SdNotify.ts"
 
 /** SD_LISTEN_FDS_START of sd_listen_fds(3). */
 const FIRST_DESCRIPTOR = 3
@@ -30,6 +30,8 @@ export interface Options {
   readonly environment?: Readonly<Record<string, string | undefined>>
   /** The first descriptor that systemd has passed; 3, unless something stands between systemd and this process. */
   readonly firstDescriptor?: number
+  /** What systemd has passed to this process's parent is this process's too: a script that stands between. */
+  readonly ofParent?: boolean
 }
 
 /**
@@ -48,7 +50,8 @@ const passedSessions = (options: Options): Map<string, number> => {
   const environment = options.environment ?? process.env
   const first = options.firstDescriptor ?? FIRST_DESCRIPTOR
   const sessions = new Map<string, number>()
-  if (Number(environment["LISTEN_PID"]) !== process.pid) return sessions
+  const pid = Number(environment["LISTEN_PID"])
+  if (pid !== process.pid && !(options.ofParent === true && pid === process.ppid)) return sessions
   const names = (environment["LISTEN_FDNAMES"] ?? "").split(":").slice(0, Number(environment["LISTEN_FDS"] ?? 0))
   names.forEach((name, index) => {
     const session = FdName.decode(name)
@@ -56,25 +59,6 @@ const passedSessions = (options: Options): Map<string, number> => {
   })
   return sessions
 }
-
-/** systemd takes notifications in between other work. */
-const soon = Schedule.intersect(Schedule.spaced("10 millis"), Schedule.recurs(500))
-
-const SLICE_MS = 250
-const BARRIER_SLICES = 20
-
-/**
- * A notification that may come back as -EAGAIN, with as many waiting as the queue takes (net.unix.max_dgram_qlen).
- */
-const notify = (socket: number, lines: ReadonlyArray<string>, file?: number): number =>
-  UnixSocket.send(socket, Buffer.from(lines.join("\n"), "utf8"), file)
-
-const storing = (session: string): ReadonlyArray<string> => [
-  "FDSTORE=1",
-  `FDNAME=${FdName.encode(session)}`,
-  // It isn't polled: a session has nothing to say, and an error on it were no reason to let it go.
-  "FDPOLL=0"
-]
 
 /**
  * Custody by systemd's file descriptor store, for a service with `FileDescriptorStoreMax=`.
@@ -98,56 +82,7 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
       return answer < 0 ? failed(session, `its descriptor can't be duplicated: ${errno.errnoName(-answer)}`) : undefined
     }
 
-    const socket = Effect.acquireRelease(
-      Effect.suspend(() => {
-        const fd = UnixSocket.connectDatagram(path)
-        return fd < 0 ? Effect.fail(`NOTIFY_SOCKET ${path}: ${errno.errnoName(-fd)}`) : Effect.succeed(fd)
-      }),
-      (fd) => Effect.sync(() => systemCalls.close(fd))
-    )
-
-    const send = (connected: number, lines: ReadonlyArray<string>, file?: number) =>
-      Effect.suspend(() => {
-        const sent = notify(connected, lines, file)
-        return sent < 0 ? Effect.fail(sent) : Effect.void
-      }).pipe(
-        Effect.retry({ while: (negated) => negated === -errno.EAGAIN, schedule: soon }),
-        Effect.mapError((negated) => `systemd can't be told: ${errno.errnoName(-negated)}`)
-      )
-
-    /** systemd closes the descriptor when it has dealt with everything that was sent before (sd_notify_barrier(3)). */
-    const barrier = (connected: number) =>
-      Effect.acquireUseRelease(
-        Effect.suspend(() => {
-          const ends = UnixSocket.pipe()
-          return typeof ends === "number"
-            ? Effect.fail(`no pipe: ${errno.errnoName(-ends)}`)
-            : Effect.succeed({ ...ends, written: false })
-        }),
-        (ends) =>
-          send(connected, ["BARRIER=1"], ends.write).pipe(
-            Effect.zipRight(
-              Effect.sync(() => {
-                systemCalls.close(ends.write)
-                ends.written = true
-              })
-            ),
-            Effect.zipRight(
-              Effect.promise(() => UnixSocket.waitForAsync(ends.read, SLICE_MS)).pipe(
-                Effect.filterOrFail(
-                  (closed) => closed,
-                  () => "systemd doesn't say that it has it"
-                ),
-                Effect.retry({ times: BARRIER_SLICES })
-              )
-            )
-          ),
-        (ends) =>
-          Effect.sync(() => {
-            systemCalls.close(ends.read)
-            if (!ends.written) systemCalls.close(ends.write)
-          })
-      )
+    const socket = Effect.mapError(Notification.connect(path), (reason) => `NOTIFY_SOCKET ${reason}`)
 
     const prepare = (session: string) =>
       socket.pipe(
@@ -160,14 +95,16 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
               const failure = keepDuplicate(session, fd)
               if (failure !== undefined) return failure
               if (held.names().length > room) return failed(session, `FileDescriptorStoreMax=${room} is used up`)
-              sent = notify(connected, storing(session), fd)
+              sent = Notification.sendNow(connected, Notification.linesOf(store(session)), fd)
               file = fd
               return sent >= 0 || sent === -errno.EAGAIN
                 ? undefined
                 : failed(session, `systemd can't be told: ${errno.errnoName(-sent)}`)
             },
-            settled: Effect.suspend(() => (sent < 0 ? send(connected, storing(session), file) : Effect.void)).pipe(
-              Effect.zipRight(barrier(connected)),
+            settled: Effect.suspend(() =>
+              sent < 0 ? Notification.send(connected, Notification.linesOf(store(session)), file) : Effect.void
+            ).pipe(
+              Effect.zipRight(Notification.barrier(connected)),
               Effect.mapError((reason) => failed(session, reason))
             )
           }
@@ -186,7 +123,7 @@ export const layer = (options: Options = {}): Layer.Layer<Custody> =>
         Effect.scoped(
           Effect.gen(function* () {
             held.release(session)
-            yield* send(yield* socket, ["FDSTOREREMOVE=1", `FDNAME=${FdName.encode(session)}`])
+            yield* Notification.send(yield* socket, Notification.linesOf(forget(session)))
           })
         ).pipe(
           // A duplicate of a finished session is worth nothing, and no trouble.
@@ -207,3 +144,101 @@ export const layerOr = <E, R>(
   otherwise: Layer.Layer<Custody, E, R>,
   options: Options = {}
 ): Layer.Layer<Custody, E, R> => Layer.suspend(() => (isAvailable(options) ? layer(options) : otherwise))
+
+/**
+ * What the store takes of a session: a notification's fields, to be sent with its descriptor.
+ *
+ * An outgoing session that is stored goes through a `systemctl kexec` of systemd 261 and later, in a unit with
+ * `FileDescriptorStorePreserve=yes`: systemd closes it last of all, retrieves it at boot, and passes it to the unit's next start.
+ *
+ * @since 0.1.0
+ * @category notifications
+ */
+export const store = (session: string): SdNotify.Fields => ({
+  FDSTORE: 1,
+  FDNAME: FdName.encode(session),
+  // It isn't polled: a session has nothing to say, and an error on it were no reason to let it go.
+  FDPOLL: 0
+})
+
+/**
+ * What makes the store forget a session.
+ *
+ * @since 0.1.0
+ * @category notifications
+ */
+export const forget = (session: string): SdNotify.Fields => ({ FDSTOREREMOVE: 1, FDNAME: FdName.encode(session) })
+
+/** Out of the environment, and out of the way of children, who would inherit both. */
+const takePassed = (options: Options): Map<string, number> => {
+  const sessions = new Map(
+    [...passedSessions(options)].map(([session, inherited]) => {
+      // Closed on exec, other than what systemd passes.
+      const fd = systemCalls.dup(inherited)
+      systemCalls.close(inherited)
+      return [session, fd] as const
+    })
+  )
+  if (options.environment === undefined)
+    for (const name of ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name]
+  return sessions
+}
+
+/**
+ * Another custody, and what systemd has passed to this process: who claims a session of those has it at once, and from then on the other
+ * holds it, so that anybody may take it up from there; systemd's store forgets it then. What nobody has claimed goes to the other at the end.
+ *
+ * Without sessions from systemd it is the other custody.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerPassing = <E, R>(
+  other: Layer.Layer<Custody, E, R>,
+  options: Options = {}
+): Layer.Layer<Custody, E, R> =>
+  Layer.scoped(
+    Custody,
+    Effect.gen(function* () {
+      const custody = yield* Custody
+      const socket = (options.environment ?? process.env)["NOTIFY_SOCKET"] || SdNotify.systemSocket
+      const passed = yield* Effect.sync(() => takePassed(options))
+      if (passed.size === 0) return custody
+
+      /** In the hands of both for a moment, and never of none. */
+      const handOn = (session: string, fd: number) =>
+        Effect.gen(function* () {
+          const { hold, settled } = yield* custody.prepare(session)
+          yield* Effect.suspend(() => hold(fd) ?? settled)
+          passed.delete(session)
+          systemCalls.close(fd)
+          const notifier = yield* SdNotify.open(socket)
+          yield* notifier.send(forget(session))
+        }).pipe(
+          Effect.scoped,
+          Effect.catchAll((error) => Effect.logError(`systemd holds session "${session}" still`, error.message))
+        )
+
+      const claim = (session: string) =>
+        Effect.suspend(() => {
+          const fd = passed.get(session)
+          if (fd === undefined) return custody.claim(session)
+          const duplicate = systemCalls.dup(fd)
+          return Effect.as(handOn(session, fd), duplicate < 0 ? undefined : duplicate)
+        })
+
+      yield* Effect.addFinalizer(() =>
+        // One that can't be handed on is left to systemd.
+        Effect.forEach([...passed], ([session, fd]) => handOn(session, fd), { discard: true })
+      )
+      return Custody.of({
+        ...custody,
+        claim,
+        list: Effect.map(custody.list, (held) =>
+          [...held, ...[...passed.keys()].map((session) => ({ session, holder: "systemd" as const, pid: 1 }))].sort(
+            (one, another) => (one.session < another.session ? -1 : 1)
+          )
+        )
+      })
+    }).pipe(Effect.withSpan("SystemdFdStore.layerPassing"))
+  ).pipe(Layer.provide(other))

@@ -1,16 +1,15 @@
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fc from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import { Custody, layerMemory } from "../src/Custody.ts"
 import * as FdName from "../src/internal/fdName.ts"
 import { systemCalls } from "../src/internal/libc.ts"
-import * as UnixSocket from "../src/internal/unixSocket.ts"
 import * as Memfd from "../src/Memfd.ts"
 import * as SystemdFdStore from "../src/SystemdFdStore.ts"
+import { listening } from "./Datagrams.ts"
 
 interface Notification {
   readonly lines: ReadonlyArray<string>
@@ -21,28 +20,11 @@ const scopedFd = (open: () => number) =>
   Effect.acquireRelease(Effect.sync(open), (fd) => Effect.sync(() => systemCalls.close(fd)))
 
 /** Stands in systemd's place: receives what is sent to NOTIFY_SOCKET, descriptors included. */
-const fakeSystemd = Effect.gen(function* () {
-  const directory = yield* Effect.acquireRelease(
-    Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-systemd-"))),
-    (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
-  )
-  const path = join(directory, "notify")
-  const socket = yield* scopedFd(() => UnixSocket.bindDatagram(path))
-  const received: Array<number> = []
-  yield* Effect.addFinalizer(() => Effect.sync(() => received.forEach(systemCalls.close)))
-  const next = Effect.gen(function* () {
-    while (!(yield* Effect.promise(() => UnixSocket.waitForAsync(socket, 100)))) yield* Effect.yieldNow()
-    const message = UnixSocket.receive(socket, 4096)
-    if (typeof message === "number") return assert.fail(`errno ${-message}`)
-    received.push(...message.files)
-    return { lines: message.bytes.toString("utf8").split("\n"), files: message.files } satisfies Notification
-  })
-  const close = (fd: number) => {
-    received.splice(received.indexOf(fd), 1)
-    systemCalls.close(fd)
-  }
-  return { environment: { NOTIFY_SOCKET: path, FDSTORE: "2" }, next, close }
-})
+const fakeSystemd = Effect.map(listening({}), ({ path, next, close }) => ({
+  environment: { NOTIFY_SOCKET: path, FDSTORE: "2" },
+  next: Effect.map(next, ({ text, files }): Notification => ({ lines: text.split("\n"), files })),
+  close
+}))
 
 const isSameFile = (one: number, other: number) => Fs.fstatSync(one).ino === Fs.fstatSync(other).ino
 
@@ -95,8 +77,8 @@ describe("SystemdFdStore", { timeout: 60_000 }, () => {
         assert.isTrue(isSameFile(fd, memfd.fd))
       }
       assert.isUndefined(yield* claimed({ environment }, "vm-2"))
-      const another = { ...environment, LISTEN_PID: String(process.pid + 1) }
-      assert.isUndefined(yield* claimed({ environment: another }, "vm-1"))
+      const others = { ...environment, LISTEN_PID: String(process.pid + 1) }
+      assert.isUndefined(yield* claimed({ environment: others }, "vm-1"))
       systemCalls.close(passed)
     })
   )
@@ -145,6 +127,66 @@ describe("SystemdFdStore", { timeout: 60_000 }, () => {
         for (const session of ["vm-1", "vm-2", "vm-3"]) yield* custody.release(session)
       }).pipe(Effect.provide(SystemdFdStore.layer({ environment: systemd.environment })))
     })
+  )
+
+  /** What another holds, by the name of its session. */
+  const another = (held: Map<string, number>) =>
+    Layer.succeed(Custody, {
+      prepare: (session) =>
+        Effect.succeed({
+          hold: (fd) => {
+            held.set(session, Fs.fstatSync(fd).ino)
+            return undefined
+          },
+          settled: Effect.void
+        }),
+      confirm: () => Effect.void,
+      claim: () => Effect.succeed(undefined),
+      release: () => Effect.void,
+      list: Effect.sync(() =>
+        [...held.keys()].map((session) => ({ session, holder: "keeper" as const, pid: process.pid }))
+      )
+    })
+
+  it.scopedLive(
+    "passes on what systemd has passed: to who claims it, and the rest at the end; the store forgets both",
+    () =>
+      Effect.gen(function* () {
+        const systemd = yield* fakeSystemd
+        const memfd = yield* Memfd.create({ name: "passed", size: 4096 })
+        const { ino } = Fs.fstatSync(memfd.fd)
+        const first = systemCalls.dup(memfd.fd)
+        const second = systemCalls.dup(memfd.fd)
+        assert.strictEqual(second, first + 1)
+        const held = new Map<string, number>()
+        const environment = {
+          ...systemd.environment,
+          LISTEN_PID: String(process.ppid),
+          LISTEN_FDS: "2",
+          LISTEN_FDNAMES: ["claimed", "left"].map(FdName.encode).join(":")
+        }
+        yield* Effect.gen(function* () {
+          const custody = yield* Custody
+          assert.deepStrictEqual(
+            (yield* custody.list).map(({ session, holder }) => [session, holder]),
+            [
+              ["claimed", "systemd"],
+              ["left", "systemd"]
+            ]
+          )
+          const fd = yield* scopedFd(() => Effect.runSync(custody.claim("claimed")) ?? -1)
+          assert.strictEqual(Fs.fstatSync(fd).ino, ino)
+          assert.deepStrictEqual([...held], [["claimed", ino]])
+          assert.deepStrictEqual((yield* systemd.next).lines, ["FDSTOREREMOVE=1", "FDNAME=liveupdate-session-claimed"])
+          assert.isUndefined(yield* custody.claim("unknown"))
+        }).pipe(
+          Effect.provide(
+            SystemdFdStore.layerPassing(another(held), { environment, firstDescriptor: first, ofParent: true })
+          )
+        )
+        assert.deepStrictEqual([...held.keys()], ["claimed", "left"])
+        assert.deepStrictEqual((yield* systemd.next).lines, ["FDSTOREREMOVE=1", "FDNAME=liveupdate-session-left"])
+      })
   )
 
   it.effect("is chosen where systemd offers it, and only there", () =>

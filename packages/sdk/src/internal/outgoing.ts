@@ -120,6 +120,7 @@ export const make = (
   return {
     direction: "outgoing",
     name,
+    fd,
     askName: Device.sessionName(fd, name),
     preserve: (file, token, fileName) => span("Session.preserve")(preserve(file, token, fileName))
   }

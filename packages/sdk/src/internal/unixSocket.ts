@@ -1,6 +1,6 @@
 /**
- * Unix sockets that carry file descriptors (SCM_RIGHTS): the structs of unix(7) and cmsg(3), built by hand. Their layout is
- * that of 64-bit little-endian Linux, with glibc and musl alike.
+ * Unix sockets that carry file descriptors (SCM_RIGHTS) and credentials (SCM_CREDENTIALS): the structs of unix(7) and cmsg(3), built by
+ * hand. Their layout is that of 64-bit little-endian Linux, with glibc and musl alike.
  *
  * All calls answer as `internal/libc` does: a value `>= 0`, or the negated errno. None of them blocks.
  */
@@ -15,6 +15,7 @@ const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SO_PEERCRED = 17
 const SCM_RIGHTS = 1
+const SCM_CREDENTIALS = 2
 const MSG_DONTWAIT = 0x40
 const MSG_NOSIGNAL = 0x4000
 const MSG_CMSG_CLOEXEC = 0x40000000
@@ -86,6 +87,9 @@ const CONTROL = 80
 const BYTES = 160
 const CMSG_HEADER = 16
 const controlLength = (files: number) => CMSG_HEADER + Math.ceil((files * 4) / 8) * 8
+/** struct ucred: i32 pid, u32 uid, u32 gid. */
+const CREDENTIALS = 12
+const CREDENTIALS_SPACE = CMSG_HEADER + 16
 
 const message = (bytes: number, control: number): Buffer => {
   const memory = Buffer.alloc(BYTES + Math.max(bytes, 1))
@@ -99,15 +103,28 @@ const message = (bytes: number, control: number): Buffer => {
   return memory
 }
 
-/** All or nothing, for messages as small as ours are: with them a duplicate of `file`, which the kernel holds from now on. */
-export const send = (fd: number, bytes: Buffer, file?: number): number => {
-  const memory = message(bytes.length, file === undefined ? 0 : controlLength(1))
+/**
+ * All or nothing, for messages as small as ours are: with them a duplicate of `file`, which the kernel holds from now on. `pid`: in the
+ * name of another process, as the receiver sees it (CAP_SYS_ADMIN).
+ */
+export const send = (fd: number, bytes: Buffer, file?: number, pid?: number): number => {
+  const rights = file === undefined ? 0 : controlLength(1)
+  const memory = message(bytes.length, rights + (pid === undefined ? 0 : CREDENTIALS_SPACE))
   bytes.copy(memory, BYTES)
+  const header = (at: number, length: number, type: number) => {
+    memory.writeBigUInt64LE(BigInt(CMSG_HEADER + length), at)
+    memory.writeInt32LE(SOL_SOCKET, at + 8)
+    memory.writeInt32LE(type, at + 12)
+  }
   if (file !== undefined) {
-    memory.writeBigUInt64LE(BigInt(CMSG_HEADER + 4), CONTROL)
-    memory.writeInt32LE(SOL_SOCKET, CONTROL + 8)
-    memory.writeInt32LE(SCM_RIGHTS, CONTROL + 12)
+    header(CONTROL, 4, SCM_RIGHTS)
     memory.writeInt32LE(file, CONTROL + CMSG_HEADER)
+  }
+  if (pid !== undefined) {
+    header(CONTROL + rights, CREDENTIALS, SCM_CREDENTIALS)
+    memory.writeInt32LE(pid, CONTROL + rights + CMSG_HEADER)
+    memory.writeUInt32LE(process.getuid?.() ?? 0, CONTROL + rights + CMSG_HEADER + 4)
+    memory.writeUInt32LE(process.getgid?.() ?? 0, CONTROL + rights + CMSG_HEADER + 8)
   }
   return sockets.sendmsg(fd, memory, MSG_DONTWAIT | MSG_NOSIGNAL)
 }

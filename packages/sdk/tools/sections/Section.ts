@@ -7,6 +7,7 @@ import type * as KernelImage from "../../src/KernelImage.ts"
 import type * as E from "../../src/LiveUpdateError.ts"
 import type * as Manifest from "../../src/Manifest.ts"
 import type * as Preservation from "../../src/Preservation.ts"
+import type * as SdNotify from "../../src/SdNotify.ts"
 import type * as SimulatedHost from "../../src/SimulatedHost.ts"
 
 export type AnyError =
@@ -22,6 +23,7 @@ export type AnyError =
   | Preservation.FileTwice
   | Preservation.PreservationClosed
   | Preservation.FilesDiffer
+  | SdNotify.NotifyFailed
   | SimulatedHost.NotJumped
 
 /** In the order of the page. */

@@ -1,6 +1,7 @@
 /** The host and the jump. */
 import * as KernelImage from "../../src/KernelImage.ts"
 import * as E from "../../src/LiveUpdateError.ts"
+import * as SdNotify from "../../src/SdNotify.ts"
 import { at, type Sections } from "./Section.ts"
 
 const limit = (which: E.LimitReached["limit"], errno: string) =>
@@ -111,5 +112,11 @@ export const host = {
     who: "unknown: a kernel that answers what 7.3 doesn't",
     again: "once; then report it",
     examples: [["", new E.UnexpectedErrno({ ...at("session.finish", "EMEDIUMTYPE"), number: 124 })]]
+  },
+  NotifyFailed: {
+    group: "host",
+    who: "systemd: it isn't there, or too busy to listen",
+    again: "yes",
+    examples: [["", new SdNotify.NotifyFailed({ socket: SdNotify.systemSocket, reason: "ECONNREFUSED" })]]
   }
 } satisfies Partial<Sections>
