@@ -5,7 +5,7 @@
 //   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
 //   KeeperMain.js holds retrieved sessions until they are finished
 //   early        starts resume.cjs before the rest of the system's boot
-//   *.service    the systemd unit of the same
+//   *.service …  what systemd reads: units, preset, catalog (packages/agent/systemd)
 //   *.node       ffi-rs's native part
 //   node         the Node that runs them on a host (a link)
 //

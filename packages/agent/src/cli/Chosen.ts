@@ -11,7 +11,9 @@ import * as Effective from "../config/Effective.ts"
 import type { Said } from "../config/Origin.ts"
 import * as CommandLine from "../upgrade/CommandLine.ts"
 import type { UpgradeOptions } from "../upgrade/Preflight.ts"
+import * as SystemdJump from "../upgrade/SystemdJump.ts"
 import * as Shared from "./Options.ts"
+import { end, told } from "./Runner.ts"
 import { UsageError } from "./UsageError.ts"
 
 /**
@@ -48,6 +50,13 @@ export const options = {
     Options.optional,
     Shared.withSetting("upgrade.cmdline", "the next kernel's command line")
   ),
+  jump: Options.choice("jump", ["direct", "systemd"] as const).pipe(
+    Options.optional,
+    Shared.withSetting(
+      "upgrade.jump",
+      "direct: by the reboot call at once, the shortest blackout; systemd: by systemctl kexec, services stop in order"
+    )
+  ),
   reuse: Options.boolean("reuse-cmdline").pipe(
     Options.withDescription("take the running kernel's command line, whatever the configuration says")
   ),
@@ -67,6 +76,7 @@ export interface Chosen {
   readonly kernel: string
   readonly initrd: Option.Option<string>
   readonly commandLine: Option.Option<string>
+  readonly jump: Option.Option<"direct" | "systemd">
   readonly reuse: boolean
   readonly config: Option.Option<string>
 }
@@ -110,6 +120,7 @@ export const forwarded = (chosen: Chosen): ReadonlyArray<string> => [
   ...["--kernel", chosen.kernel],
   ...Shared.forwarded("--initrd", chosen.initrd),
   ...Shared.forwarded("--cmdline", chosen.commandLine),
+  ...Shared.forwarded("--jump", chosen.jump),
   ...(chosen.reuse ? ["--reuse-cmdline"] : []),
   ...Shared.forwarded("--config", chosen.config)
 ]
@@ -120,10 +131,11 @@ export const forwarded = (chosen: Chosen): ReadonlyArray<string> => [
  * @since 0.1.0
  * @category parsing
  */
-export const said = ({ stopOthers, leaveOthers, commandLine, reuse }: Chosen): ReadonlyArray<Said> => [
+export const said = ({ stopOthers, leaveOthers, commandLine, jump, reuse }: Chosen): ReadonlyArray<Said> => [
   ...(stopOthers ? [Effective.flag("upgrade.stop-others", "--stop-others", true)] : []),
   ...(leaveOthers ? [Effective.flag("upgrade.stop-others", "--no-stop-others", false)] : []),
   ...Shared.said("upgrade.cmdline", "--cmdline", commandLine),
+  ...Shared.said("upgrade.jump", "--jump", jump),
   ...(reuse ? [Effective.flag("upgrade.cmdline", "--reuse-cmdline", CommandLine.REUSE)] : [])
 ]
 
@@ -150,6 +162,7 @@ export const upgradeOptions = (
       ...(Option.isSome(initrd) ? { initrd: initrd.value } : {}),
       commandLine,
       hooksDirectory: hooks.directory,
+      ...(upgrade.jump === "systemd" ? { jump: SystemdJump.make({ told, end }) } : {}),
       ...(Object.keys(deadlines).length === 0 ? {} : { deadlines })
     })
   )

@@ -235,8 +235,16 @@ const snapshots = [
   "/var/lib/liveupdate/resume.blob.key"
 ]
 
+/** Where a host has what `packages/agent/systemd` holds. */
+const systemdPlaces: Readonly<Record<string, string>> = {
+  ".service": "/etc/systemd/system",
+  ".slice": "/etc/systemd/system",
+  ".preset": "/etc/systemd/system-preset",
+  ".catalog": "/usr/lib/systemd/catalog"
+}
+
 /**
- * The agent as it is installed on a host: everything in /opt/liveupdate, two links into the PATH, one systemd unit.
+ * The agent as it is installed on a host: everything in /opt/liveupdate, two links into the PATH, what systemd reads.
  *
  * @since 0.1.0
  * @category payload
@@ -244,15 +252,16 @@ const snapshots = [
 export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.try({
   try: () => [
     ...Fs.readdirSync(bundle)
-      .filter((file) => !file.endsWith(".service"))
+      .filter((file) => !(Path.extname(file) in systemdPlaces))
       .map((file) => ({ from: Fs.realpathSync(Path.join(bundle, file)), to: `/opt/liveupdate/${file}` })),
     { run: ["/opt/liveupdate/snapshot"], leaves: snapshots },
     { link: "/opt/liveupdate/agent", to: "/usr/local/bin/agent" },
     { link: "/opt/liveupdate/node", to: "/usr/local/bin/node" },
-    {
-      from: Path.join(bundle, "liveupdate-resume.service"),
-      to: "/etc/systemd/system/liveupdate-resume.service"
-    },
+    ...Object.entries(systemdPlaces).flatMap(([extension, place]) =>
+      Fs.readdirSync(bundle)
+        .filter((file) => Path.extname(file) === extension)
+        .map((file) => ({ from: Path.join(bundle, file), to: `${place}/${file}` }))
+    ),
     {
       link: "/etc/systemd/system/liveupdate-resume.service",
       to: "/etc/systemd/system/sysinit.target.wants/liveupdate-resume.service"

@@ -6,6 +6,7 @@
 import * as Keeper from "@liveupdate/sdk/Keeper"
 import * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import * as SystemdFdStore from "@liveupdate/sdk/SystemdFdStore"
 import * as Layer from "effect/Layer"
 import * as Qemu from "../vmm/Qemu.ts"
 import * as VmStore from "../vmm/VmStore.ts"
@@ -18,7 +19,8 @@ import * as VmStore from "../vmm/VmStore.ts"
  */
 export const hostWith = (keeper: Keeper.Options) =>
   Layer.mergeAll(
-    LiveUpdate.layer.pipe(Layer.provideMerge(Keeper.layer(keeper))),
+    // `early` starts the second half as a child: what systemd has passed to that is for it.
+    LiveUpdate.layer.pipe(Layer.provideMerge(SystemdFdStore.layerPassing(Keeper.layer(keeper), { ofParent: true }))),
     Kexec.layer,
     Qemu.layer,
     VmStore.layer

@@ -12,13 +12,28 @@ import { destination, pino } from "pino"
 const text = (part: unknown): string =>
   typeof part === "string" ? part : part instanceof Error ? part.message : JSON.stringify(part)
 
+/** pino's levels as syslog(3) counts them, where the journal reads stderr (sd-daemon(3)). */
+const priorityOf = (level: number): number =>
+  level >= 60 ? 2 : level >= 50 ? 3 : level >= 40 ? 4 : level >= 30 ? 6 : 7
+
+/** A line begins with its level for the journal, which takes it off again. */
+const forJournal = (line: string): string => `<${priorityOf(Number(/"level":(\d+)/.exec(line)?.[1] ?? 30))}>${line}`
+
 /**
+ * One JSON object a line: `level` (pino's: 20 debug to 60 fatal), `time` (milliseconds since 1970), `pid`, `name` ("liveupdate"), `msg`, and `cause`
+ * where there is one. See docs/systemd.md.
+ *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (level: LogLevel.LogLevel = LogLevel.Info): Layer.Layer<never> => {
   const log = pino(
-    { name: "liveupdate", base: { pid: process.pid }, level: "trace" },
+    {
+      name: "liveupdate",
+      base: { pid: process.pid },
+      level: "trace",
+      ...(process.env["JOURNAL_STREAM"] === undefined ? {} : { hooks: { streamWrite: forJournal } })
+    },
     destination({ dest: 2, sync: true })
   )
   const logger = Logger.make(({ logLevel, message, cause }) => {

@@ -25,7 +25,13 @@ const writeLine = (stream: NodeJS.WriteStream, line: string) => void stream.writ
 export const result = (format: Format, text: string, record: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
   Effect.sync(() => writeLine(process.stdout, format === "ndjson" ? JSON.stringify({ version: 1, ...record }) : text))
 
-const sentence = (resumed: Resumed): string => {
+/**
+ * What `agent resume` has done, for a person.
+ *
+ * @since 0.1.0
+ * @category output
+ */
+export const sentence = (resumed: Resumed): string => {
   switch (resumed._tag) {
     case "nothing":
       return "Nothing to resume: no live update is waiting."

@@ -7,15 +7,18 @@
 import * as Fs from "node:fs"
 import type * as Keeper from "@liveupdate/sdk/Keeper"
 import * as KeeperProgram from "@liveupdate/sdk/KeeperProgram"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
+import * as JournalLog from "../upgrade/JournalLog.ts"
 import { type ResumeOptions, resume } from "../upgrade/Resume.ts"
 import type { Listener } from "../upgrade/RunLog.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
 import * as Priority from "./Priority.ts"
 import { forced, run } from "./Runner.ts"
+import * as Supervision from "./Supervision.ts"
 import * as WatchdogMain from "./WatchdogMain.ts"
 
 /**
@@ -53,13 +56,17 @@ const buffered = (listener: Listener) => {
  * @since 0.1.0
  * @category running
  */
-export const program = (listener: Listener, options: Omit<ResumeOptions, "listener" | "onRunning"> = {}) => {
+export const program = (
+  listener: Listener,
+  options: Omit<ResumeOptions, "listener" | "onRunning"> & { readonly onReady?: Effect.Effect<void> } = {}
+) => {
   const output = buffered(listener)
+  const { onReady = Effect.void, ...others } = options
   return resume({
     force: forced,
-    ...options,
+    ...others,
     listener: output.listener,
-    onRunning: Effect.all([signalReady, Priority.giveBack, output.release], { discard: true })
+    onRunning: Effect.all([signalReady, onReady, Priority.giveBack, output.release], { discard: true })
   }).pipe(
     Effect.ensuring(output.release),
     Effect.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
@@ -106,9 +113,17 @@ export const start = (args: ReadonlyArray<string>): void => {
 const main = (format: Output.Format): void => {
   const beforeSystemd = process.env["LIVEUPDATE_READY_FD"] !== undefined
   run(
-    program(Output.eventListener(format)).pipe(
-      Effect.tap(beforeSystemd ? markResumed : Effect.void),
-      Effect.flatMap((resumed) => Output.resumed(format, resumed)),
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { ready } = yield* Supervision.make("Brings virtual machines back")
+        const resumed = yield* program(Output.eventListener(format), { onReady: ready("The guests run") })
+        if (beforeSystemd) yield* markResumed
+        yield* Output.resumed(format, resumed)
+        yield* ready(Output.sentence(resumed))
+      })
+    ).pipe(
+      // With nothing in hand any more: the journal comes with systemd.
+      Effect.ensuring(JournalLog.catchUp(beforeSystemd ? Duration.minutes(2) : Duration.zero)),
       Effect.provide(Layers.hostWith({ command: keeper() }))
     )
   )

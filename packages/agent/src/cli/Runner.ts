@@ -14,7 +14,27 @@ import { ExitCode, fromError } from "./ExitCode.ts"
 
 const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const
 
+const once = Deferred.unsafeMake<void>(FiberId.none)
 const again = Deferred.unsafeMake<void>(FiberId.none)
+
+/**
+ * Ends at the first signal.
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const told: Effect.Effect<void> = Deferred.await(once)
+
+/**
+ * Ends the process as it is: nothing is undone, and the kernel closes what it has open.
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const end: Effect.Effect<never> = Effect.zipRight(
+  Effect.sync(() => process.exit(ExitCode.ok)),
+  Effect.never
+)
 
 /**
  * Ends at the second signal: who gives it doesn't want to wait for a safe point any more.
@@ -66,6 +86,7 @@ export const run = (program: Effect.Effect<void, unknown>): void => {
       return Deferred.unsafeDone(again, Effect.void)
     }
     signalled = signal
+    Deferred.unsafeDone(once, Effect.void)
     process.stderr.write(`agent: ${signal}: stopping at the next safe point, and undoing what can be undone\n`)
     Effect.runFork(Fiber.interruptFork(fiber))
   }

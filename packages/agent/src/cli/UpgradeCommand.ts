@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Effective from "../config/Effective.ts"
 import type { Said } from "../config/Origin.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
+import * as JournalLog from "../upgrade/JournalLog.ts"
 import * as After from "../upgrade/phases/After.ts"
 import * as Before from "../upgrade/phases/Before.ts"
 import * as QuickStart from "../upgrade/QuickStart.ts"
@@ -112,13 +113,20 @@ const upgrade = Command.make(
       const run = yield* newRun
       const start = Effect.scoped(
         Effect.gen(function* () {
-          const log = yield* RunLog.open({ run, listener: Output.eventListener(output) })
+          const [show, note] = [Output.eventListener(output), yield* JournalLog.listener(run)]
+          const log = yield* RunLog.open({
+            run,
+            listener: (event) => {
+              show(event)
+              note(event)
+            }
+          })
           const program = fileURLToPath(new URL("resume.cjs", import.meta.url))
           const checkpoints = process.env["LIVEUPDATE_CHECKPOINTS"]
           const { vms: carried } = yield* Upgrade.upgrade(
             {
               ...options,
-              prepare: (vms) => QuickStart.prepare(program, vms),
+              prepare: (vms) => QuickStart.prepare(program, vms, { carry: options.jump === undefined }),
               onFailure: upgrade["on-failure"],
               dryRun,
               blackoutDeadline: Duration.seconds(upgrade["max-pause"]),
@@ -170,7 +178,7 @@ const resume = Command.make(
         ...(vms.length === 0 ? {} : { vms })
       }),
       (resumed) => Output.resumed(output, resumed)
-    )
+    ).pipe(Effect.ensuring(JournalLog.catchUp()))
 ).pipe(
   Command.withDescription(
     "After the jump, or after an interrupted upgrade: bring the VMs back. systemd calls it at boot"

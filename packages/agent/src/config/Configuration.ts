@@ -101,6 +101,12 @@ export const Configuration = Schema.Struct({
       default: "abort",
       flag: { name: "--on-failure", of: "upgrade" }
     }),
+    jump: setting(Schema.Literal("direct", "systemd"), {
+      what: "the way to the next kernel: `direct`, by the reboot call at once; `systemd`, by `systemctl kexec`, which stops services in order ([systemd](systemd.md))",
+      values: '"direct" or "systemd"',
+      default: "direct",
+      flag: { name: "--jump", of: "upgrade, plan" }
+    }),
     "max-pause": setting(wholeSeconds, {
       what: "how long guests may stand still before the jump; past it everything is undone",
       values: WHOLE_SECONDS,

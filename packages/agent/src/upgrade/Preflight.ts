@@ -25,6 +25,7 @@ import type * as Hooks from "./Hooks.ts"
 import * as HostFacts from "./HostFacts.ts"
 import type * as Phase from "./Phase.ts"
 import * as Recover from "./Recover.ts"
+import type * as SystemdJump from "./SystemdJump.ts"
 import { type JournalCorrupt, type NotGivenBack, PreconditionFailed } from "./UpgradeError.ts"
 import type * as Watchdog from "./Watchdog.ts"
 
@@ -48,6 +49,8 @@ export interface UpgradeOptions {
   readonly prepare?: (
     vms: ReadonlyArray<VmRecord>
   ) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope>
+  /** Another way to the next kernel than the reboot call. */
+  readonly jump?: SystemdJump.SystemdJump
   /**
    * What becomes of the live update when a VM's phase fails before the jump: all of it is undone (`abort`, unless told), or that VM is, and
    * dies with the old kernel as if it had been abandoned.
@@ -267,6 +270,7 @@ export const check = (
     yield* Recover.recover(options.journal === undefined ? {} : { journal: options.journal })
     yield* finished
     const { records, others } = yield* chooseVms(options)
+    yield* options.jump?.check(records.length) ?? Effect.void
     const targets = yield* findTargets(records)
     // The last of the preflight, as it isn't undone. A guest that can't be stopped would die, so it is refused.
     yield* Effect.forEach(others, (id) => Lifecycle.stop(id, options.stopPatience ?? STOP_PATIENCE), {
@@ -319,6 +323,7 @@ export const examine = (options: UpgradeOptions) =>
     yield* ask(Effect.scoped(options.lock ?? HostLock.acquire()))
     yield* ask(finished)
     const chosen = yield* ask(chooseVms(options))
+    yield* ask(options.jump?.check(chosen?.records.length ?? 0) ?? Effect.void)
     // One by one: each of them may have a reason of its own.
     for (const record of chosen?.records ?? []) yield* ask(Effect.scoped(findTargets([record])))
     return {

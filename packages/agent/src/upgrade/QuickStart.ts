@@ -71,8 +71,8 @@ const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
 ]
 
 /**
- * Makes all of it ready for these VMs, and sends along what the next kernel's first process can start at once. Without it a
- * live update works all the same, only with a longer blackout, so a failure is a warning. What is sent along is given back
+ * Makes all of it ready for these VMs, and sends along what the next kernel's first process can start at once; unless told not to `carry`
+ * it, as where systemd comes before it. Without it a live update works all the same, only with a longer blackout, so a failure is a warning. What is sent along is given back
  * with the scope.
  *
  * @since 0.1.0
@@ -80,7 +80,8 @@ const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
  */
 export const prepare = (
   script: string,
-  vms: ReadonlyArray<VmRecord>
+  vms: ReadonlyArray<VmRecord>,
+  { carry = true }: { readonly carry?: boolean } = {}
 ): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope> =>
   Effect.gen(function* () {
     const { incomingCommand } = yield* Vmm
@@ -98,6 +99,7 @@ export const prepare = (
       Fs.writeFileSync(filesPath, `${readAhead.join("\n")}\n`, { mode: 0o600 })
     })
     yield* makeSnapshot(script, flags)
+    if (!carry) return
     yield* CarriedAgent.preserve({
       program: process.execPath,
       snapshot: blob,

@@ -21,6 +21,7 @@ import * as Jump from "./phases/Jump.ts"
 import * as LoadKernel from "./phases/LoadKernel.ts"
 import * as Pause from "./phases/Pause.ts"
 import * as RunLog from "./RunLog.ts"
+import * as SystemdJump from "./SystemdJump.ts"
 import { JournalCorrupt, NotGivenBack } from "./UpgradeError.ts"
 
 /**
@@ -101,7 +102,7 @@ const undoOf = (
     { run, ...(id === undefined ? {} : { vm: id }) },
     {
       pause: id === undefined ? Effect.void : runAgain(id, log),
-      loadKernel: Effect.asVoid(Effect.whenEffect(LoadKernel.undo, LoadKernel.observe))
+      loadKernel: Effect.zipRight(SystemdJump.release, Effect.whenEffect(LoadKernel.undo, LoadKernel.observe))
     }
   )
 
@@ -197,6 +198,8 @@ const closeLog = ({ run, vms, boot: from }: Journal.Begin, boot: string, options
  * @category operations
  */
 export const recover = Effect.fn("Recover.recover")(function* (options: Options = {}) {
+  // Guests that ran now would do so on memory whose state is saved, and on its way to the next kernel.
+  if (yield* SystemdJump.isLeaving) return { _tag: "nothing" } satisfies Recovered as Recovered
   const reading = yield* Journal.read(options.journal)
   const boot = yield* HostFacts.bootId
   switch (reading._tag) {

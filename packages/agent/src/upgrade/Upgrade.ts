@@ -10,6 +10,7 @@
 import type * as Custody from "@liveupdate/sdk/Custody"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import type * as Preservation from "@liveupdate/sdk/Preservation"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -146,8 +147,8 @@ export const upgrade = (
       let refusal: Preflight.PreflightError | undefined
       let cost: Effect.Effect<Readonly<Record<string, unknown>>> = HostFacts.processCost()
       let watchdog: Watchdog.Watchdog | undefined
-      /** The VMs that the index lists. */
-      let listed = ""
+      /** The VMs that the index lists, and the index. */
+      let listed: { readonly ids: string; readonly index: Preservation.Preservation } | undefined
 
       const carrying = (): Begun => {
         if (begun === undefined) throw new Error("nothing is begun yet")
@@ -179,9 +180,16 @@ export const upgrade = (
 
       const index = Effect.suspend(() => {
         const ids = [...carrying().vms.keys()].join()
-        if (ids === listed) return Effect.void
-        listed = ids
-        return Effect.zipRight(scopes.close("index"), LoadKernel.preserveIndex(carrying()).pipe(scopes.into("index")))
+        if (ids === listed?.ids) return Effect.succeed(listed.index)
+        listed = undefined
+        return scopes.close("index").pipe(
+          Effect.zipRight(LoadKernel.preserveIndex(carrying()).pipe(scopes.into("index"))),
+          Effect.tap((index) =>
+            Effect.sync(() => {
+              listed = { ids, index }
+            })
+          )
+        )
       })
 
       const effectOf = (
@@ -223,7 +231,7 @@ export const upgrade = (
           case "preserve-state":
             return Effect.asVoid(PreserveState.run(carrying(), vmOf(vm)))
           case "jump":
-            return Effect.zipRight(index, Jump.run(carrying(), cost))
+            return Effect.flatMap(index, (index) => Jump.run(carrying(), index, cost))
         }
       }
 

@@ -94,3 +94,30 @@ export class NotGivenBack extends Data.TaggedError("NotGivenBack")<{
     return `These VMs don't run again: ${list}. Remove the cause, then run: agent resume`
   }
 }
+
+/**
+ * systemd didn't do what a jump through it needs.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SystemdRefused extends Data.TaggedError("SystemdRefused")<{
+  readonly command: string
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `${this.command} failed: ${this.detail}. Look at: journalctl -b _PID=1, or jump without systemd: --jump direct`
+  }
+}
+
+/**
+ * systemd took the order, and the host is still here.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HostStayed extends Data.TaggedError("HostStayed")<{ readonly patience: string; readonly jobs: string }> {
+  override get message(): string {
+    return `systemd took the order to go to the next kernel and did not go within ${this.patience}; it was told to let it be, services that it has stopped stay stopped. It waited for: ${this.jobs}. See: systemctl list-jobs, systemctl --failed`
+  }
+}

@@ -14,6 +14,7 @@ const chosen: Chosen.Chosen = {
   kernel: "/boot/next",
   initrd: Option.none(),
   commandLine: Option.none(),
+  jump: Option.none(),
   reuse: false,
   config: Option.none()
 }
@@ -49,6 +50,8 @@ describe("what agent upgrade and agent plan are told", () => {
       assert.strictEqual(said.stopOthers, false)
       assert.strictEqual(said.commandLine, "liveupdate=on quiet")
       assert.notStrictEqual((yield* options({ reuse: true })).commandLine, "liveupdate=on")
+      assert.isUndefined((yield* options({})).jump)
+      assert.isDefined((yield* options({ jump: Option.some("systemd") })).jump)
     })
   )
 
@@ -65,11 +68,13 @@ describe("what agent upgrade and agent plan are told", () => {
     assert.deepStrictEqual(
       [
         Chosen.forwarded(chosen),
-        Chosen.forwarded({ ...chosen, leaveOthers: true, config: Option.some("/srv/a.toml") })
+        Chosen.forwarded({ ...chosen, leaveOthers: true, config: Option.some("/srv/a.toml") }),
+        Chosen.forwarded({ ...chosen, jump: Option.some("systemd") })
       ],
       [
         ["--vm", "a", "--kernel", "/boot/next"],
-        ["--vm", "a", "--no-stop-others", "--kernel", "/boot/next", "--config", "/srv/a.toml"]
+        ["--vm", "a", "--no-stop-others", "--kernel", "/boot/next", "--config", "/srv/a.toml"],
+        ["--vm", "a", "--kernel", "/boot/next", "--jump", "systemd"]
       ]
     ))
 })

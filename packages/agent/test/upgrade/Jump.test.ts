@@ -9,6 +9,8 @@ import * as Jump from "../../src/upgrade/phases/Jump.ts"
 import * as RunLog from "../../src/upgrade/RunLog.ts"
 import * as Temporary from "../Temporary.ts"
 
+const index = { session: "liveupdate-index", fd: -1 }
+
 const refusal = new KexecNotLoaded({ operation: "kexec.jump", errno: "EINVAL" })
 
 describe("Jump", () => {
@@ -26,7 +28,7 @@ describe("Jump", () => {
         image: { path: "/k", state: "" },
         vms: new Map()
       }
-      const error = yield* Effect.flip(Jump.run(carrying, Effect.succeed({}))).pipe(
+      const error = yield* Effect.flip(Jump.run(carrying, index, Effect.succeed({}))).pipe(
         Effect.provideService(Kexec, {
           load: () => Effect.void,
           isLoaded: Effect.succeed(false),

@@ -30,14 +30,16 @@ export const phase = Phase.host("load-kernel", "before", Duration.minutes(3))
  */
 export const preserveIndex = ({ options: { deadlines }, log, hooks, vms }: Carrying) =>
   Effect.flatMap(HostFacts.bootId, (boot) =>
-    Preservation.preserve({ session: Handover.indexSession, files: {} }, Handover.Index, {
-      version: 1,
-      run: log.run,
-      boot,
-      vms: [...vms.keys()].map((id) => ({ id, session: Handover.vmSession(id) })),
-      ...(Object.keys(hooks).length === 0 ? {} : { hooks }),
-      ...(deadlines === undefined ? {} : { deadlines })
-    })
+    Effect.tap(Preservation.open({ session: Handover.indexSession, files: {} }), (preservation) =>
+      preservation.complete(Handover.Index, {
+        version: 1,
+        run: log.run,
+        boot,
+        vms: [...vms.keys()].map((id) => ({ id, session: Handover.vmSession(id) })),
+        ...(Object.keys(hooks).length === 0 ? {} : { hooks }),
+        ...(deadlines === undefined ? {} : { deadlines })
+      })
+    )
   )
 
 /**
@@ -64,7 +66,9 @@ export const run = ({ options, log, vms, image }: Carrying) =>
   Effect.gen(function* () {
     yield* Kexec.load(options).pipe(Effect.zipRight(checkImage(image)), log.step("load-kernel"))
     const records = [...vms.values()].map((_) => _.record)
-    yield* (options.prepare?.(records) ?? Effect.void).pipe(log.step("prepare"))
+    yield* Effect.zipRight(options.prepare?.(records) ?? Effect.void, options.jump?.prepare ?? Effect.void).pipe(
+      log.step("prepare")
+    )
   })
 
 /**

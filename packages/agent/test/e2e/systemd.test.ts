@@ -1,0 +1,58 @@
+/**
+ * The two ways to the next kernel on a host that systemd runs: through systemd, which keeps what other services have stored too, and
+ * directly. The guest lives through both.
+ */
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as GuestConsole from "./GuestConsole.ts"
+import * as SystemdHost from "./SystemdHost.ts"
+import * as TestHost from "./TestHost.ts"
+
+layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minutes" })("systemd", (it) => {
+  it.effect("a guest, and a service with a store of its own", () => SystemdHost.prepare)
+
+  it.effect("systemd refuses to go: the guest runs on, and nothing is left in the store", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      yield* host.output("systemctl", "mask", "--runtime", "kexec.target")
+      const said = yield* host.agent(
+        "upgrade",
+        "--vm",
+        SystemdHost.vm,
+        "--kernel",
+        yield* host.otherKernel,
+        "--jump",
+        "systemd"
+      )
+      yield* host.output("systemctl", "unmask", "--runtime", "kexec.target")
+      assert.strictEqual(said.code, 6, said.stderr)
+      assert.match(said.stderr, /systemctl kexec failed: .*masked/)
+      GuestConsole.assertUnharmed(yield* host.waitForTick(SystemdHost.vm))
+      assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+    })
+  )
+
+  it.effect("--jump systemd: the guest lives, systemd brings its sessions, and what the other service has stored", () =>
+    Effect.gen(function* () {
+      const { cache, complaints, events, passed } = yield* SystemdHost.round("systemd")
+      assert.deepStrictEqual(passed.split(":").sort(), [
+        "liveupdate-session-liveupdate-index",
+        `liveupdate-session-liveupdate-vm-${SystemdHost.vm}`
+      ])
+      // systemd could open the device at shutdown and at boot: nobody held it.
+      assert.strictEqual(cache, SystemdHost.kept)
+      assert.strictEqual(complaints, "")
+      assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+      assert.isAbove(events.length, 0)
+    })
+  )
+
+  it.effect("--jump direct: the guest lives, and systemd has nothing to bring", () =>
+    Effect.gen(function* () {
+      const { cache, passed } = yield* SystemdHost.round("direct")
+      assert.strictEqual(passed, "")
+      assert.strictEqual(cache, "")
+      assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+    })
+  )
+})
