@@ -7,13 +7,12 @@
 import * as Fs from "node:fs"
 import type * as Keeper from "@liveupdate/sdk/Keeper"
 import * as KeeperProgram from "@liveupdate/sdk/KeeperProgram"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
-import * as JournalLog from "../upgrade/JournalLog.ts"
 import { type ResumeOptions, resume } from "../upgrade/Resume.ts"
 import type { Listener } from "../upgrade/RunLog.ts"
+import * as Afterwards from "./Afterwards.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
 import * as Priority from "./Priority.ts"
@@ -121,10 +120,6 @@ const main = (format: Output.Format): void => {
         yield* Output.resumed(format, resumed)
         yield* ready(Output.sentence(resumed))
       })
-    ).pipe(
-      // With nothing in hand any more: the journal comes with systemd.
-      Effect.ensuring(JournalLog.catchUp(beforeSystemd ? Duration.minutes(2) : Duration.zero)),
-      Effect.provide(Layers.hostWith({ command: keeper() }))
-    )
+    ).pipe(Effect.ensuring(Afterwards.run({ beforeSystemd })), Effect.provide(Layers.hostWith({ command: keeper() })))
   )
 }

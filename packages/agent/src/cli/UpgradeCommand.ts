@@ -24,6 +24,7 @@ import * as RunEvents from "../upgrade/RunEvents.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
+import * as Afterwards from "./Afterwards.ts"
 import * as Chosen from "./Chosen.ts"
 import * as Joined from "./Joined.ts"
 import * as Shared from "./Options.ts"
@@ -178,7 +179,7 @@ const resume = Command.make(
         ...(vms.length === 0 ? {} : { vms })
       }),
       (resumed) => Output.resumed(output, resumed)
-    ).pipe(Effect.ensuring(JournalLog.catchUp()))
+    ).pipe(Effect.ensuring(Afterwards.run()))
 ).pipe(
   Command.withDescription(
     "After the jump, or after an interrupted upgrade: bring the VMs back. systemd calls it at boot"

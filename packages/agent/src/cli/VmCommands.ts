@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Effective from "../config/Effective.ts"
 import { PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import * as Lifecycle from "../vmm/Lifecycle.ts"
+import * as Slice from "../vmm/Slice.ts"
 import * as VmSpec from "../vmm/VmSpec.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as Shared from "./Options.ts"
@@ -47,6 +48,7 @@ const start = Command.make(
         const { configuration } = yield* Effective.load(file)
         const config = yield* VmSpec.load(spec, configuration.vm)
         const record = yield* Lifecycle.start(config)
+        yield* Slice.place(record)
         yield* Output.result(
           output,
           `VM ${record.id} runs (pid ${record.pid}, ${Output.mebibytes(record.config.memoryBytes)}, ${record.config.accelerator}). Its console: agent vm console ${record.id}`,

@@ -4,6 +4,7 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Event from "../../src/upgrade/Event.ts"
+import * as JournalRecord from "../../src/upgrade/JournalRecord.ts"
 import * as TimeLine from "../../src/upgrade/TimeLine.ts"
 import * as GuestConsole from "./GuestConsole.ts"
 import * as ProgramBundle from "./ProgramBundle.ts"
@@ -53,6 +54,37 @@ export const prepare = Effect.gen(function* () {
   yield* host.waitForTick(vm, 3)
 })
 
+/** Words of the journal's records of a run, by their `MESSAGE_ID`; waits for the record that ends it. */
+export const journaled = (run: string, result: "upgraded" | "rolled-back") =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const last = `journalctl -q LIVEUPDATE_RUN=${run} MESSAGE_ID=${JournalRecord.messageIds[result]}`
+    yield* host.output("timeout", "60", "sh", "-c", `until ${last} | grep -q .; do sleep 0.1; done`)
+    const of = (id: string) =>
+      Effect.map(
+        host.output(
+          "journalctl",
+          "-q",
+          "-o",
+          "cat",
+          "--output-fields=LIVEUPDATE_STEP",
+          `LIVEUPDATE_RUN=${run}`,
+          `MESSAGE_ID=${id}`
+        ),
+        (text) => text.split("\n")
+      )
+    return {
+      done: yield* of(JournalRecord.messageIds.done),
+      failed: yield* of(JournalRecord.messageIds.failed),
+      undone: yield* of(JournalRecord.messageIds.undone)
+    }
+  })
+
+/** Of the VMM's place among systemd's units. */
+export const place = Effect.flatMap(TestHost.TestHost, (host) =>
+  host.output("sh", "-c", "cat /proc/$(pgrep -x qemu-system-x86)/cgroup")
+)
+
 /** What a live update left on the host. */
 export interface Round {
   readonly events: ReadonlyArray<Event.Event>
@@ -61,6 +93,9 @@ export interface Round {
   readonly cache: string
   /** Names of what systemd passed to the agent. */
   readonly passed: string
+  /** Steps that the journal of the next kernel's boot has as done. */
+  readonly steps: ReadonlyArray<string>
+  readonly place: string
   /** What systemd's last process before the jump could not do with the device. */
   readonly complaints: string
 }
@@ -102,9 +137,14 @@ export const round = (way: "direct" | "systemd") =>
       blackoutMs: blackout?.total ?? assert.fail("no time line"),
       cache: yield* host.output("cat", found),
       passed: yield* host.output("cat", passed),
+      steps: (yield* journaled(events[0]?.run ?? "", "upgraded")).done,
+      place: yield* place,
       complaints: yield* host.output("sh", "-c", "dmesg | grep -E 'systemd.*/dev/liveupdate' || true")
     } satisfies Round
   })
+
+/** What the second half does. */
+export const secondHalf = ["retrieve", "start-vmm", "load-state", "resume", "verify", "finish", "boot"]
 
 /** What is left of the sessions anywhere: in systemd's stores, in the keeper's hands, in the device's. */
 export const left = Effect.gen(function* () {
@@ -126,3 +166,5 @@ export const left = Effect.gen(function* () {
 })
 
 export const nothing = { stored: "0", holders: "", marked: false }
+
+export const inSlice = `0::/liveupdate.slice/liveupdate-vms.slice/liveupdate-vm-${vm}.scope`

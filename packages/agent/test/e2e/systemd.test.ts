@@ -4,6 +4,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Event from "../../src/upgrade/Event.ts"
 import * as GuestConsole from "./GuestConsole.ts"
 import * as SystemdHost from "./SystemdHost.ts"
 import * as TestHost from "./TestHost.ts"
@@ -22,11 +23,17 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
         "--kernel",
         yield* host.otherKernel,
         "--jump",
-        "systemd"
+        "systemd",
+        "--output",
+        "ndjson"
       )
       yield* host.output("systemctl", "unmask", "--runtime", "kexec.target")
       assert.strictEqual(said.code, 6, said.stderr)
       assert.match(said.stderr, /systemctl kexec failed: .*masked/)
+      const { run } = Event.parse(said.stdout.split("\n")[0] ?? "") ?? assert.fail(said.stdout)
+      const { done, failed, undone } = yield* SystemdHost.journaled(run, "rolled-back")
+      assert.includeMembers(done, ["preflight", "load-kernel", "prepare", "preserve-running", "pause", "save-state"])
+      assert.deepStrictEqual([failed, undone], [["jump"], ["pause"]])
       GuestConsole.assertUnharmed(yield* host.waitForTick(SystemdHost.vm))
       assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
     })
@@ -34,7 +41,7 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
 
   it.effect("--jump systemd: the guest lives, systemd brings its sessions, and what the other service has stored", () =>
     Effect.gen(function* () {
-      const { cache, complaints, events, passed } = yield* SystemdHost.round("systemd")
+      const { cache, complaints, passed, place, steps } = yield* SystemdHost.round("systemd")
       assert.deepStrictEqual(passed.split(":").sort(), [
         "liveupdate-session-liveupdate-index",
         `liveupdate-session-liveupdate-vm-${SystemdHost.vm}`
@@ -43,15 +50,19 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
       assert.strictEqual(cache, SystemdHost.kept)
       assert.strictEqual(complaints, "")
       assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
-      assert.isAbove(events.length, 0)
+      assert.deepStrictEqual(steps, SystemdHost.secondHalf)
+      assert.strictEqual(place, SystemdHost.inSlice)
     })
   )
 
   it.effect("--jump direct: the guest lives, and systemd has nothing to bring", () =>
     Effect.gen(function* () {
-      const { cache, passed } = yield* SystemdHost.round("direct")
+      const { cache, passed, place, steps } = yield* SystemdHost.round("direct")
       assert.strictEqual(passed, "")
       assert.strictEqual(cache, "")
+      // Whoever was first to bring it back, and that was before systemd.
+      assert.deepStrictEqual(steps, SystemdHost.secondHalf)
+      assert.strictEqual(place, SystemdHost.inSlice)
       assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
     })
   )
