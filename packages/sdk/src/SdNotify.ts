@@ -4,9 +4,9 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Notification from "./internal/notification.ts"
 
@@ -16,10 +16,10 @@ import * as Notification from "./internal/notification.ts"
  * @since 0.1.0
  * @category errors
  */
-export class NotifyFailed extends Data.TaggedError("NotifyFailed")<{
-  readonly socket: string
-  readonly reason: string
-}> {
+export class NotifyFailed extends Schema.TaggedError<NotifyFailed>()("NotifyFailed", {
+  socket: Schema.String,
+  reason: Schema.String
+}) {
   get next(): string {
     return "Look at what systemd says of it: journalctl -b _PID=1"
   }
