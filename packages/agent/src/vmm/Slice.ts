@@ -1,5 +1,5 @@
 /**
- * On a host that systemd runs, each VMM has a scope of its own in the slice `liveupdate-vms.slice`: what VMs may take is set in one place, and no
+ * On a host that systemd runs, each VMM has a scope of its own in the slice `liveupdate.slice`: what VMs may take is set in one place, and no
  * end of a service or of a login takes one along. A VMM is put there when its guest runs; it is a matter of order, and never of time.
  *
  * @since 0.1.0
@@ -15,7 +15,7 @@ import { VmStore } from "./VmStore.ts"
  * @since 0.1.0
  * @category constants
  */
-export const slice = "liveupdate-vms.slice"
+export const slice = "liveupdate.slice"
 
 /**
  * @since 0.1.0

@@ -167,4 +167,4 @@ export const left = Effect.gen(function* () {
 
 export const nothing = { stored: "0", holders: "", marked: false }
 
-export const inSlice = `0::/liveupdate.slice/liveupdate-vms.slice/liveupdate-vm-${vm}.scope`
+export const inSlice = `0::/liveupdate.slice/liveupdate-vm-${vm}.scope`
