@@ -18,12 +18,12 @@ export const warnings = (output: Output) =>
 const isMainlines = (leak: string): boolean => leak.includes("size 8)") && leak.includes('comm "swapper/0", pid 0')
 
 /**
- * An object that is younger than five seconds isn't looked at (MSECS_MIN_AGE in mm/kmemleak.c), and one has to be unknown twice, its
- * content the same.
+ * An object that is younger than a second isn't looked at (MSECS_MIN_AGE, see hooks.patch), and one has to be unknown twice, its content
+ * the same.
  */
 const leaks = (output: Output) =>
   Effect.map(
-    output("sh", "-ec", "cd /sys/kernel/debug; sleep 5; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak"),
+    output("sh", "-ec", "cd /sys/kernel/debug; sleep 1; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak"),
     (text) => text.split(/(?=unreferenced object)/).filter((leak) => leak.trim() !== "" && !isMainlines(leak))
   )
 
