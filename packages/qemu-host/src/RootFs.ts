@@ -103,7 +103,7 @@ export const layer: Layer.Layer<
           })
       })
       const inputs = [
-        "1",
+        "2",
         spec.suite,
         ...spec.packages,
         "masked",
@@ -129,6 +129,8 @@ export const layer: Layer.Layer<
               cp -r --no-preserve=ownership "$2/." tree/
               echo ${MACHINE_ID} > tree/etc/machine-id
               mkdir -p tree/${units}/basic.target.wants tree/opt/liveupdate tree/usr/lib/liveupdate tree/var/lib/liveupdate-demo tree/boot
+              # What is written into it later must not make it everybody's.
+              mkdir -m 0700 tree/var/lib/liveupdate
               ln -sf ../liveupdate-channeld.service tree/${units}/basic.target.wants/
               ln -sf /usr/lib/systemd/system/multi-user.target tree/${units}/default.target
               shift 2
