@@ -34,12 +34,13 @@ const readSent = (run: string): number => {
 }
 
 const noteSent = (run: string, offset: number) =>
-  Effect.try(() => {
-    Fs.mkdirSync(Path.dirname(sentPath), { recursive: true, mode: 0o700 })
-    Fs.writeFileSync(sentPath, `${run} ${offset}\n`, { mode: 0o600 })
-  }).pipe(
-    Effect.catchAll((error) => Effect.logWarning("what happened can't be noted as sent to the journal", error.message))
-  )
+  Effect.try({
+    try: () => {
+      Fs.mkdirSync(Path.dirname(sentPath), { recursive: true, mode: 0o700 })
+      Fs.writeFileSync(sentPath, `${run} ${offset}\n`, { mode: 0o600 })
+    },
+    catch: (error) => (error instanceof Error ? error.message : String(error))
+  }).pipe(Effect.catchAll((reason) => Effect.logWarning("what happened can't be noted as sent to the journal", reason)))
 
 /** Our own log, and lines of it that were torn are left out: no decoder is loaded for it in the second half. */
 const eventOf = (line: string): Event | undefined => {
@@ -88,6 +89,9 @@ export const listener = (run: string): Effect.Effect<RunLog.Listener, never, Sco
   Effect.gen(function* () {
     const journal = yield* SdJournal.open()
     if (journal === undefined) return () => undefined
-    yield* Effect.addFinalizer(() => Effect.flatMap(RunLog.readFrom(run, 0), ({ next }) => noteSent(run, next)))
+    // A run that was refused before it began has no log, and who wasn't root could note nothing.
+    yield* Effect.addFinalizer(() =>
+      Effect.flatMap(RunLog.readFrom(run, 0), ({ next }) => (next === 0 ? Effect.void : noteSent(run, next)))
+    )
     return (event: Event) => send(journal, event)
   })
