@@ -9,6 +9,13 @@ const require = createRequire(join(root, "packages/sdk/package.json"))
 
 export const ffi = dirname(require.resolve("ffi-rs/package.json"))
 
+/** All of ffi-rs that we use, from there, loaded when it is used. */
+const atFirstCall = (from) => `module.exports = {
+  get DataType() { return require(${JSON.stringify(from)}).DataType },
+  load: (call) => require(${JSON.stringify(from)}).load(call),
+  open: (library) => require(${JSON.stringify(from)}).open(library)
+}`
+
 /**
  * ffi-rs as it must be here. It asks Node's diagnostic report which libc it runs on, which costs more than all of our
  * start; it loads its native part with `require`, which a start-up snapshot doesn't have; and it does so when it is
@@ -21,11 +28,7 @@ const lazyFfi = {
       pluginData === "real" || importer === "" ? undefined : { path: "ffi-rs", namespace: "lazy-ffi" }
     )
     plugin.onLoad({ filter: /.*/, namespace: "lazy-ffi" }, () => ({
-      contents: `module.exports = {
-        get DataType() { return require(${JSON.stringify(join(ffi, "index.js"))}).DataType },
-        load: (call) => require(${JSON.stringify(join(ffi, "index.js"))}).load(call),
-        open: (library) => require(${JSON.stringify(join(ffi, "index.js"))}).open(library)
-      }`,
+      contents: atFirstCall(join(ffi, "index.js")),
       loader: "js",
       resolveDir: ffi
     }))
@@ -69,11 +72,7 @@ const installedFfi = {
         : { path: "ffi-rs", namespace: "installed-ffi" }
     )
     plugin.onLoad({ filter: /.*/, namespace: "installed-ffi" }, () => ({
-      contents: `module.exports = {
-        get DataType() { return require("ffi-rs").DataType },
-        load: (call) => require("ffi-rs").load(call),
-        open: (library) => require("ffi-rs").open(library)
-      }`,
+      contents: atFirstCall("ffi-rs"),
       loader: "js"
     }))
   }

@@ -1,12 +1,13 @@
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Hooks from "@liveupdate/agent/upgrade/Hooks"
 import * as VmSpec from "@liveupdate/agent/vmm/VmSpec"
 import * as Effect from "effect/Effect"
+import * as StandIns from "../../agent/test/StandIns.ts"
+import * as Temporary from "../../agent/test/Temporary.ts"
 
 const example = fileURLToPath(new URL("../src/many-vms/", import.meta.url))
 const specs = Fs.readdirSync(join(example, "vms")).map((name) => join(example, "vms", name))
@@ -24,24 +25,11 @@ echo "$(basename "$0") $*" >>"$SAID"
 /** Runs it with those two found first. */
 const recorded = <E>(body: Effect.Effect<void, E>) =>
   Effect.gen(function* () {
-    const directory = yield* Effect.acquireRelease(
-      Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "liveupdate-example-"))),
-      (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
-    )
+    const directory = yield* Temporary.directory
     const said = join(directory, "said")
     Fs.writeFileSync(said, "")
-    for (const name of ["ip", "agent"])
-      Fs.writeFileSync(join(directory, name), program.replaceAll("$SAID", said), { mode: 0o755 })
-    const path = process.env["PATH"] ?? ""
-    yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        process.env["PATH"] = `${directory}:${path}`
-      }),
-      () =>
-        Effect.sync(() => {
-          process.env["PATH"] = path
-        })
-    )
+    const script = program.replaceAll("$SAID", said)
+    yield* StandIns.inPath(directory, { ip: script, agent: script })
     yield* body
     return Fs.readFileSync(said, "utf8").trim().split("\n")
   })

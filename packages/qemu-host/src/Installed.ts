@@ -4,14 +4,13 @@
  *
  * @since 0.1.0
  */
-import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Kind } from "./Accelerator.ts"
-import { Cache, CacheError, fingerprint } from "./Cache.ts"
+import { Cache, CacheError } from "./Cache.ts"
 import * as Channel from "./Channel.ts"
 import type { CommandFailed } from "./internal/subprocess.ts"
 import type { KernelError } from "./KernelBuild.ts"
@@ -69,8 +68,6 @@ export class Installed extends Context.Tag("@liveupdate/qemu-host/Installed")<
   }
 >() {}
 
-const HOST = "install"
-
 /**
  * @since 0.1.0
  * @category layers
@@ -78,13 +75,7 @@ const HOST = "install"
 export const layer: Layer.Layer<
   Installed,
   never,
-  | Cache
-  | SystemImage
-  | Machine.Machine
-  | Channel.Channel
-  | FileSystem.FileSystem
-  | Path.Path
-  | CommandExecutor.CommandExecutor
+  Cache | SystemImage | Machine.Machine | Channel.Channel | FileSystem.FileSystem | Path.Path
 > = Layer.effect(
   Installed,
   Effect.gen(function* () {
@@ -94,7 +85,6 @@ export const layer: Layer.Layer<
     const channel = yield* Channel.Channel
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
-    const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
 
     const install = (
       installation: Installation,
@@ -106,7 +96,7 @@ export const layer: Layer.Layer<
         const { image, kernels } = yield* system.build(items)
         const { address } = yield* Effect.acquireRelease(
           machine.start({
-            name: `${HOST}-${process.pid}`,
+            name: `install-${process.pid}`,
             image,
             kernel: kernels.boot.image,
             ...on
@@ -134,17 +124,13 @@ export const layer: Layer.Layer<
       on: { readonly qemu: string; readonly accelerator: Kind }
     ) {
       const all = payload.filter((item): item is PayloadItem => !isInstallation(item))
-      const prints = yield* Effect.forEach(all, (item) =>
-        "from" in item
-          ? Effect.map(fingerprint(item.from), (print) => `${item.to}\n${print}`)
-          : Effect.succeed(`${item.to}\n-> ${item.link}`)
-      ).pipe(Effect.provide(platform))
       for (const installation of payload.filter(isInstallation)) {
         const { run, leaves } = installation
+        const contents = yield* Effect.forEach(all, system.inputOf)
         const entry = yield* cache.entry({
           kind: "installed",
           what: `${run[0]} on a host`,
-          inputs: ["1", on.qemu, on.accelerator, ...run, "leaves", ...leaves, "payload", ...prints],
+          inputs: ["1", on.qemu, on.accelerator, ...run, "leaves", ...leaves, "payload", ...contents],
           build: (directory) => install(installation, all, on, directory)
         })
         all.push(...leaves.map((to, index) => ({ from: paths.join(entry, String(index)), to })))

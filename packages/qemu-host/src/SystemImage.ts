@@ -89,6 +89,8 @@ export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage"
       payload: ReadonlyArray<PayloadItem>,
       options?: { readonly flavour?: Flavour | undefined }
     ) => Effect.Effect<BuiltSystem, CacheError | KernelError | CommandFailed | PayloadRejected, Progress>
+    /** What an item puts into an image, as one input of a cache's key. */
+    readonly inputOf: (item: PayloadItem) => Effect.Effect<string, CacheError>
   }
 >() {}
 
@@ -156,6 +158,16 @@ export const layer: Layer.Layer<
     const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     const command = yield* runner
 
+    // Node alone is a hundred megabytes, and whoever installs has asked before the image is built: an item is read once.
+    const inputOf = yield* Effect.cachedFunction((item: PayloadItem) =>
+      "from" in item
+        ? fingerprint(item.from).pipe(
+            Effect.map((print) => `${item.to}\n${print}`),
+            Effect.provide(platform)
+          )
+        : Effect.succeed(`${item.to}\n-> ${item.link}`)
+    )
+
     const expand = (item: PayloadItem): Effect.Effect<ReadonlyArray<PayloadItem>, PayloadRejected> =>
       Effect.gen(function* () {
         for (const path of [item.to, "from" in item ? item.from : item.link])
@@ -167,7 +179,8 @@ export const layer: Layer.Layer<
         const failed = (error: { readonly message: string }) =>
           new PayloadRejected({ path: item.from, detail: error.message })
         const info = yield* fs.stat(item.from).pipe(Effect.mapError(failed))
-        if (info.type !== "Directory") return [{ from: paths.resolve(item.from), to: item.to }]
+        if (info.type !== "Directory")
+          return [paths.isAbsolute(item.from) ? item : { from: paths.resolve(item.from), to: item.to }]
         const names = yield* fs.readDirectory(item.from).pipe(Effect.mapError(failed))
         return (yield* Effect.forEach([...names].sort(), (name) =>
           expand({ from: paths.join(item.from, name), to: `${item.to.replace(/\/$/, "")}/${name}` })
@@ -192,11 +205,7 @@ export const layer: Layer.Layer<
         { from: programs.channeld, to: inside.channeld }
       ]
       const items = (yield* Effect.forEach([...own, ...payload], expand)).flat()
-      const contents = yield* Effect.forEach(items, (item) =>
-        "from" in item
-          ? Effect.map(fingerprint(item.from), (print) => `${item.to}\n${print}`)
-          : Effect.succeed(`${item.to}\n-> ${item.link}`)
-      ).pipe(Effect.provide(platform))
+      const contents = yield* Effect.forEach(items, inputOf)
       const entry = yield* cache.entry({
         kind: "system",
         what: "host image",
@@ -219,6 +228,6 @@ export const layer: Layer.Layer<
       yield* cache.prune("system", 3)
       return { image: paths.join(entry, "root.img"), kernels }
     })
-    return { build }
+    return { build, inputOf }
   })
 )

@@ -251,17 +251,13 @@ const systemdPlaces: Readonly<Record<string, string>> = {
  */
 export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.try({
   try: () => [
-    ...Fs.readdirSync(bundle)
-      .filter((file) => !(Path.extname(file) in systemdPlaces))
-      .map((file) => ({ from: Fs.realpathSync(Path.join(bundle, file)), to: `/opt/liveupdate/${file}` })),
+    ...Fs.readdirSync(bundle).map((file) => ({
+      from: Fs.realpathSync(Path.join(bundle, file)),
+      to: `${systemdPlaces[Path.extname(file)] ?? "/opt/liveupdate"}/${file}`
+    })),
     { run: ["/opt/liveupdate/snapshot"], leaves: snapshots },
     { link: "/opt/liveupdate/agent", to: "/usr/local/bin/agent" },
     { link: "/opt/liveupdate/node", to: "/usr/local/bin/node" },
-    ...Object.entries(systemdPlaces).flatMap(([extension, place]) =>
-      Fs.readdirSync(bundle)
-        .filter((file) => Path.extname(file) === extension)
-        .map((file) => ({ from: Path.join(bundle, file), to: `${place}/${file}` }))
-    ),
     {
       link: "/etc/systemd/system/liveupdate-resume.service",
       to: "/etc/systemd/system/sysinit.target.wants/liveupdate-resume.service"

@@ -3,11 +3,13 @@
  *
  * @since 0.1.0
  */
+import { randomUUID } from "node:crypto"
 import * as Command from "@effect/cli/Command"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as Random from "effect/Random"
 import * as KnownImages from "../upgrade/doctor/KnownImages.ts"
 import * as AgentCommand from "./AgentCommand.ts"
 import * as Completions from "./Completions.ts"
@@ -47,6 +49,8 @@ export const main = (argv: ReadonlyArray<string>): void =>
       Effect.zipRight(completionsOr(argv, cli(argv))),
       // The parser has shown what it doesn't understand; the exit code is ours.
       Effect.catchIf(ValidationError.isValidationError, () => Effect.fail(new Exited(ExitCode.usage))),
+      // What a start-up snapshot has would give every start the same numbers.
+      Effect.withRandom(Random.make(randomUUID())),
       Effect.provide(Layers.host),
       Effect.provide(KnownImages.layer),
       Effect.provide(Log.layer()),

@@ -71,9 +71,9 @@ const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
 ]
 
 /**
- * Makes all of it ready for these VMs, and sends along what the next kernel's first process can start at once; unless told not to `carry`
- * it, as where systemd comes before it. Without it a live update works all the same, only with a longer blackout, so a failure is a warning. What is sent along is given back
- * with the scope.
+ * Makes all of it ready for these VMs, and sends along what the next kernel's first process can start at once; unless told not to
+ * `carry` it, as where systemd comes before it. Without it a live update works all the same, only with a longer blackout, so a failure
+ * is a warning. What is sent along is given back with the scope.
  *
  * @since 0.1.0
  * @category operations

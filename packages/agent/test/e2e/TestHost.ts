@@ -57,6 +57,8 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     readonly write: (path: string, content: string | Uint8Array) => Effect.Effect<void>
     /** Starts a VM from a spec that lies outside: `agent vm start FILE --host qemu:NAME`. */
     readonly startVm: (spec: Readonly<Record<string, unknown>>) => Effect.Effect<Said>
+    /** As `startVm`, of a VM that has to start. */
+    readonly runVm: (spec: Readonly<Record<string, unknown>>) => Effect.Effect<void>
     readonly console: (vm: string) => Effect.Effect<GuestConsole.GuestConsole>
     /** Waits until the guest's console shows it. */
     readonly waitFor: (
@@ -148,6 +150,12 @@ const make = (label: string, options: Options) =>
     )
 
     const agent = (...args: ReadonlyArray<string>) => agentHere(...args, "--host", `qemu:${name}`)
+    const startVm = (spec: Readonly<Record<string, unknown>>) =>
+      Effect.suspend(() => {
+        const file = Path.join(directory, "vm.json")
+        Fs.writeFileSync(file, JSON.stringify(spec))
+        return agent("vm", "start", file)
+      })
     const inside = (...argv: Argv) =>
       channel.run(address, argv).pipe(
         Effect.map(
@@ -222,12 +230,8 @@ const make = (label: string, options: Options) =>
           return yield* inside("/usr/local/bin/node", path, ...args)
         }),
       write,
-      startVm: (spec) =>
-        Effect.suspend(() => {
-          const file = Path.join(directory, "vm.json")
-          Fs.writeFileSync(file, JSON.stringify(spec))
-          return agent("vm", "start", file)
-        }),
+      startVm,
+      runVm: (spec) => Effect.map(startVm(spec), ({ code, stderr }) => assert.strictEqual(code, 0, stderr)),
       console,
       waitFor,
       waitForTick: (vm, number) =>

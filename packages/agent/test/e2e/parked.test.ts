@@ -51,8 +51,7 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
         guest(lost, { disks: [{ path: disk, format: "raw" }] })
       ]
       for (const spec of specs) {
-        const started = yield* host.startVm(spec)
-        assert.strictEqual(started.code, 0, started.stderr)
+        yield* host.runVm(spec)
       }
       for (const { id } of specs) yield* host.waitForTick(id, 2)
       yield* LostDisk.jumpWithout(disk, "--all")
@@ -145,8 +144,7 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
       assert.include((yield* resume()).stdout, "Nothing to resume")
       // The same guest boots anew from what is left of it.
       yield* host.output("mv", `${disk}.away`, disk)
-      const again = yield* host.startVm(guest(lost, { disks: [{ path: disk, format: "raw" }] }))
-      assert.strictEqual(again.code, 0, again.stderr)
+      yield* host.runVm(guest(lost, { disks: [{ path: disk, format: "raw" }] }))
       for (const id of [well, doubted]) GuestConsole.assertUnharmed(yield* host.waitForTick(id))
     })
   )

@@ -86,8 +86,7 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
       Effect.gen(function* () {
         const host = yield* TestHost.TestHost
         yield* Effect.forEach(Object.values(disks), GuestDisk.make)
-        const started = yield* host.startVm(spec)
-        assert.strictEqual(started.code, 0, started.stderr)
+        yield* host.runVm(spec)
         const seen = yield* host.waitForTick(vm, 10)
         assert.match(seen.introductions.join(), new RegExp(`hypervisor KVMKVMKVM .* pattern ${64 * MIB} `))
         assert.deepStrictEqual(Object.keys(seen.records), ["vda", "vdb"])

@@ -28,11 +28,10 @@ const output = (text: string) => Effect.flatMap(host, (_) => _.output("sh", "-c"
 /** Boots the guest, as if it had never been there. */
 const boot = (id: string) =>
   Effect.gen(function* () {
-    const { inside, startVm, waitForTick } = yield* host
+    const { inside, runVm, waitForTick } = yield* host
     yield* inside(agent, "vm", "stop", "--timeout", "0", id)
     yield* inside("rm", "-f", TestHost.consoleOf(id))
-    const started = yield* startVm(guest(id))
-    assert.strictEqual(started.code, 0, started.stderr)
+    yield* runVm(guest(id))
     yield* waitForTick(id, 2)
   })
 

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SystemdJump from "../../src/upgrade/SystemdJump.ts"
+import * as StandIns from "../StandIns.ts"
 import * as Temporary from "../Temporary.ts"
 
 const unit = {
@@ -23,21 +24,9 @@ const fakeSystemctl = (properties: Readonly<Record<string, string>>) =>
       .map(([name, value]) => `${name}=${value}`)
       .join("\\n")
     Fs.writeFileSync(told, "")
-    Fs.writeFileSync(
-      join(directory, "systemctl"),
-      `#!/bin/sh\necho "$*" >>${told}\ncase $1 in show) printf '${answer}\\n' ;; kexec) echo "Unit kexec.target is masked." >&2; exit 1 ;; esac\n`,
-      { mode: 0o755 }
-    )
-    const path = process.env["PATH"]
-    yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        process.env["PATH"] = `${directory}:${path}`
-      }),
-      () =>
-        Effect.sync(() => {
-          process.env["PATH"] = path
-        })
-    )
+    yield* StandIns.inPath(directory, {
+      systemctl: `#!/bin/sh\necho "$*" >>${told}\ncase $1 in show) printf '${answer}\\n' ;; kexec) echo "Unit kexec.target is masked." >&2; exit 1 ;; esac\n`
+    })
     return Effect.sync(() => Fs.readFileSync(told, "utf8").trim().split("\n"))
   })
 
