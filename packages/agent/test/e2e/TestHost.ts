@@ -68,8 +68,10 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     ) => Effect.Effect<GuestConsole.GuestConsole>
     /** Waits for this tick, by default for the next one: the guest runs. */
     readonly waitForTick: (vm: string, number?: number) => Effect.Effect<GuestConsole.GuestConsole>
-    /** Waits until systemd has started everything: at boot its `agent resume` has the device and the host's lock for a moment. */
+    /** Waits until systemd has started everything. */
     readonly booted: Effect.Effect<void>
+    /** Waits until the `agent resume` of this boot has ended, which has the device and the host's lock for a moment; the rest of the boot goes on. */
+    readonly resumeEnded: Effect.Effect<void>
     /** Waits until there is no keeper: one that holds nothing more ends by itself, and takes its socket along. */
     readonly keeperGone: Effect.Effect<void>
     /** Waits until there is no watchdog: one whose agent has died ends when every guest runs. */
@@ -119,6 +121,15 @@ export const demoGuest = {
   initrd: "/var/lib/liveupdate-demo/guest.cpio"
 } as const
 
+/** A command that waits, inside: `TestHost.resumeEnded`. */
+export const resumeEnded: Argv = [
+  "timeout",
+  "120",
+  "sh",
+  "-c",
+  'until [ "$(systemctl show -P InactiveEnterTimestampMonotonic liveupdate-resume 2>/dev/null)" -gt 0 ] 2>/dev/null; do sleep 0.1; done'
+]
+
 const serialLog = (directory: string) => Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)
 
 /** For the one who reads why a guest stands still: the host's state and words, the VMM's, and the guest's last ones. */
@@ -150,9 +161,11 @@ const make = (label: string, options: Options) =>
     )
 
     const agent = (...args: ReadonlyArray<string>) => agentHere(...args, "--host", `qemu:${name}`)
+    let started = 0
     const startVm = (spec: Readonly<Record<string, unknown>>) =>
       Effect.suspend(() => {
-        const file = Path.join(directory, "vm.json")
+        // One for each: several may be started at the same time.
+        const file = Path.join(directory, `vm-${started++}.json`)
         Fs.writeFileSync(file, JSON.stringify(spec))
         return agent("vm", "start", file)
       })
@@ -240,6 +253,7 @@ const make = (label: string, options: Options) =>
           return yield* waitFor(vm, `tick ${wanted}`, (seen) => GuestConsole.lastTick(seen) >= wanted)
         }),
       booted: Effect.asVoid(inside("systemctl", "is-system-running", "--wait")),
+      resumeEnded: Effect.asVoid(output(...resumeEnded)),
       keeperGone: Effect.asVoid(
         output("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
       ),

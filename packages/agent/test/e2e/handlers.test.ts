@@ -56,7 +56,7 @@ const jump = (edu: string, nvme: string) =>
     const lost = yield* Effect.flip(Effect.sandbox(host.program("handlers", "before", edu, nvme, kernel, file)))
     assert.include(String(lost), "runs a new kernel")
     assert.notStrictEqual(yield* host.bootId, before)
-    yield* host.booted
+    yield* host.resumeEnded
     return JSON.parse(yield* host.output("cat", file))
   })
 
@@ -67,7 +67,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("is refused with the reason: the wrong order, what isn't there, what is preserved already", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      yield* host.booted
+      yield* host.resumeEnded
       const [edu, nvme] = yield* addresses
       const said = yield* host.program("handlers", "refusals", edu, nvme)
       assert.strictEqual(said.code, 0, said.stderr)
@@ -143,8 +143,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("goes through a jump: memory as it was, devices bound and read, the session finished when both are", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      // systemd's own `agent resume` has the device for a moment.
-      yield* host.booted
+      yield* host.resumeEnded
       const [edu, nvme] = yield* addresses
       const ok = { iommufd: "ok", edu: "ok", nvme: "ok", vm: "ok", memory: "ok" }
       assert.deepStrictEqual(yield* jump(edu, nvme), {
@@ -178,7 +177,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("is what QEMU starts on: it binds the devices, sees both, and the session can be finished", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      yield* host.booted
+      yield* host.resumeEnded
       const [edu, nvme] = yield* addresses
       yield* jump(edu, nvme)
       const said = yield* host.program("handlers", "qemu")

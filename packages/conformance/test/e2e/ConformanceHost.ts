@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import * as Hosts from "../../../agent/src/cli/Hosts.ts"
 import * as KernelLog from "../../../agent/test/e2e/KernelLog.ts"
 import * as ProgramBundle from "../../../agent/test/e2e/ProgramBundle.ts"
+import * as TestHost from "../../../agent/test/e2e/TestHost.ts"
 import type { Profile } from "../../../sdk/src/SimulatedHost.ts"
 
 /** Profiles of the model that a host can be built for. */
@@ -53,8 +54,8 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   yield* write(program, yield* ProgramBundle.make(new URL("../../src/program.ts", import.meta.url)))
 
   /** systemd and the agent use the device at boot, too, and there is only one opener. */
-  const booted = Effect.orDie(channel.run(address, ["systemctl", "is-system-running", "--wait"]))
-  yield* booted
+  const deviceIsFree = Effect.orDie(channel.output(address, TestHost.resumeEnded))
+  yield* deviceIsFree
 
   const release = Effect.map(Effect.orDie(channel.output(address, ["uname", "-r"])), (text) => text.trim())
   const parse = (lines: Iterable<string>): ReadonlyArray<unknown> => Array.from(lines, (line) => JSON.parse(line))
@@ -105,7 +106,7 @@ const make = Effect.fnUntraced(function* (profile: Built) {
         yield* Effect.orDie(channel.output(address, ["sync"]))
         const { end, lines, stderr } = yield* start([...args, image])
         assert.strictEqual(end, "jumped", stderr)
-        yield* booted
+        yield* deviceIsFree
         return lines
       })
   } satisfies ConformanceHost["Type"]

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { handoversOf } from "../../src/handovers/index.ts"
 import * as ModelHost from "../../src/ModelHost.ts"
 import * as Generate from "../../src/random/Generate.ts"
@@ -34,11 +35,14 @@ const ask = (sequences: ReadonlyArray<Sequence>) =>
   Effect.gen(function* () {
     const host = yield* ConformanceHost.ConformanceHost
     yield* host.write(file, JSON.stringify(sequences))
-    const kernel = asResults(yield* host.run("random", file))
-    const model = ModelHost.make(host.profile)
-    const modelled = yield* Effect.promise(() => Random.run(model.start().calls, sequences))
-    model.end()
-    return { kernel, model: modelled }
+    const asked = Effect.map(host.run("random", file), asResults)
+    const modelled = Effect.acquireUseRelease(
+      Effect.sync(() => ModelHost.make(host.profile)),
+      (model) => Effect.promise(() => Random.run(model.start().calls, sequences)),
+      (model) => Effect.sync(() => model.end())
+    )
+    const [kernel, model] = yield* Effect.all([asked, modelled], { concurrency: "unbounded" })
+    return { kernel, model }
   })
 
 type Answers = ReadonlyArray<string> | undefined
@@ -104,6 +108,9 @@ export const suite = (profile: ConformanceHost.Built) =>
         const seconds = crossings.map(({ after }) => after)
         const split = <A>(all: ReadonlyArray<A>, at: number) => [all.slice(0, at), all.slice(at)] as const
 
+        // While the kernel is asked and jumps, which takes longer.
+        const modelled = yield* Effect.fork(Effect.promise(() => ModelHost.findings(firsts, seconds, profile)))
+
         const asked = asFindings(yield* host.run("scenarios"))
         assert.deepStrictEqual(yield* host.complaints, [])
         yield* host.write(file, JSON.stringify(firsts))
@@ -113,7 +120,7 @@ export const suite = (profile: ConformanceHost.Built) =>
         seen.kernel = { scenarios: asked, before: asFindings(before), after: asFindings(after) }
         assert.deepStrictEqual(yield* host.complaints, [])
 
-        const model = yield* Effect.promise(() => ModelHost.findings(firsts, seconds, profile))
+        const model = yield* Fiber.join(modelled)
         seen.model = model
         for (const [index, { before, after }] of crossings.entries()) {
           const say = (operations: Sequence, results: ReadonlyArray<string> | undefined) =>
