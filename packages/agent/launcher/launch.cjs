@@ -1,7 +1,5 @@
-#!/usr/bin/env -S node --no-short-builtin-calls
-// The agent on a host: agent.cjs, with the code that V8 made of it when it was bundled (scripts/bundle.mjs). Parsing and
-// compiling it at every start would take longer than most commands do. V8 takes a code cache only with the flags that it was
-// made with; the one above would else depend on how much memory the machine has.
+// The agent on a host without a start-up snapshot of it: agent.cjs, with the code that V8 made of it when it was installed (`snapshot`).
+// Parsing and compiling it at every start would take longer than most commands do.
 const { readFileSync, realpathSync, writeFileSync } = require("node:fs")
 const { dirname, join } = require("node:path")
 const { Script, constants } = require("node:vm")
@@ -16,11 +14,11 @@ const read = (path) => {
 }
 const script = new Script(readFileSync(filename, "utf8"), {
   filename,
-  cachedData: read(filename.replace(/\.cjs$/, ".cache")),
+  cachedData: read("/var/cache/liveupdate/agent.cache"),
   importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
 })
 script.runInThisContext()(require, filename)
 
-// How scripts/bundle.mjs makes the cache: of what has run by now.
+// How the cache is made: of what has run by now.
 if (process.env.LIVEUPDATE_CODE_CACHE !== undefined)
   process.on("exit", () => writeFileSync(process.env.LIVEUPDATE_CODE_CACHE, script.createCachedData()))

@@ -1,10 +1,11 @@
-// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md, docs/configuration.md and
-// its man page. npm run docs
+// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md, docs/configuration.md,
+// its man page, and the configuration that its Debian package brings. npm run docs
 // --check: only says whether something is out of date, and writes nothing.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as ConfigurationPage from "./ConfigurationPage.ts"
+import * as ConfigurationSample from "./ConfigurationSample.ts"
 import * as FaultsPage from "./FaultsPage.ts"
 import * as ManPage from "./ManPage.ts"
 import * as StatesPage from "./StatesPage.ts"
@@ -24,6 +25,7 @@ const pages = {
   "docs/states.md": StatesPage.text,
   "docs/faults.md": FaultsPage.text,
   "docs/configuration.md": ConfigurationPage.text,
+  "packages/agent/debian/agent.toml": ConfigurationSample.text,
   "packages/agent/man/agent.1": ManPage.text(readFileSync("README.md", "utf8"))
 }
 

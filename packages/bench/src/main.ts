@@ -66,15 +66,15 @@ const here = Effect.fn("bench.here")(function* (directory: string, plan: string)
   )
 })
 
-const C_INSIDE = "/opt/liveupdate/calls"
+const C_INSIDE = "/usr/lib/liveupdate/calls"
 // Beside ffi-rs's native part, which the agent brought.
-const PROGRAM_INSIDE = "/opt/liveupdate/bench.mjs"
+const PROGRAM_INSIDE = "/usr/lib/liveupdate/bench.mjs"
 
 /**
  * As the agent's second half is started (packages/agent/early/resume.flags): the host has two emulated processors, and threads
  * of V8's own that wait for each other on them would be most of what is measured.
  */
-const NODE_INSIDE = ["/usr/local/bin/node", "--single-threaded"] as const
+const NODE_INSIDE = ["/usr/lib/liveupdate/node", "--single-threaded"] as const
 
 /** Everything, on a host of its own and across a real jump. */
 const inHost = Effect.fn("bench.inHost")(function* (directory: string, plan: string) {

@@ -2,7 +2,7 @@
 #ifndef RESUME_H
 #define RESUME_H
 
-#define HOOK "/opt/liveupdate/early"
+#define HOOK "/usr/lib/liveupdate/early"
 #define KEEPER_DIRECTORY "/run/liveupdate/keeper"
 
 /* Under these numbers a program that is started from here finds things. */

@@ -230,7 +230,7 @@ export const qemuArguments = (
     "root=/dev/vda",
     "rw",
     "liveupdate=on",
-    "init=/usr/lib/liveupdate/init",
+    "init=/usr/lib/liveupdate-host/init",
     // systemd asks the terminal for its size and waits for an answer that never comes.
     "TERM=dumb",
     // Preserving and retrieving memory cost per folio: guest RAM in huge ones costs next to nothing.

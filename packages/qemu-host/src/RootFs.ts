@@ -128,7 +128,7 @@ export const layer: Layer.Layer<
               tar -x -f "$1" -C tree --numeric-owner --exclude='./dev/*'
               cp -r --no-preserve=ownership "$2/." tree/
               echo ${MACHINE_ID} > tree/etc/machine-id
-              mkdir -p tree/${units}/basic.target.wants tree/opt/liveupdate tree/usr/lib/liveupdate tree/var/lib/liveupdate-demo tree/boot
+              mkdir -p tree/${units}/basic.target.wants tree/usr/lib/liveupdate-host tree/var/lib/liveupdate-demo tree/boot
               # What is written into it later must not make it everybody's.
               mkdir -m 0700 tree/var/lib/liveupdate
               ln -sf ../liveupdate-channeld.service tree/${units}/basic.target.wants/

@@ -56,15 +56,15 @@ export const inside = {
   /** Kernels: `vmlinuz-RELEASE`. */
   boot: "/boot",
   /** The payload's usual place. */
-  payload: "/opt/liveupdate",
+  payload: "/usr/lib/liveupdate",
   /** If the payload has this executable, it is started by the first process of a kernel that was handed something. */
-  earlyHook: "/opt/liveupdate/early",
+  earlyHook: "/usr/lib/liveupdate/early",
   /** Kernel for guests. */
   guestKernel: "/var/lib/liveupdate-demo/vmlinux",
   /** Initramfs of the demo's guest. */
   guestInitramfs: "/var/lib/liveupdate-demo/guest.cpio",
-  init: "/usr/lib/liveupdate/init",
-  channeld: "/usr/lib/liveupdate/channeld"
+  init: "/usr/lib/liveupdate-host/init",
+  channeld: "/usr/lib/liveupdate-host/channeld"
 } as const
 
 /**

@@ -52,7 +52,7 @@ export const layer = QemuHost.layerDefault.pipe(
   )
 )
 
-const AGENT = "/usr/local/bin/agent"
+const AGENT = "/usr/bin/agent"
 
 /** Ends the command when whoever reads its output has gone, as SIGPIPE would. */
 const write = (stream: NodeJS.WriteStream) => (output: Stream.Stream<Uint8Array>) =>
@@ -229,8 +229,9 @@ const bundle = fileURLToPath(new URL("../../dist/bundle", import.meta.url))
 
 /** What `launcher/snapshot` makes. */
 const snapshots = [
-  "/opt/liveupdate/agent.blob",
-  "/opt/liveupdate/agent.processor",
+  "/var/cache/liveupdate/agent.cache",
+  "/var/cache/liveupdate/agent.blob",
+  "/var/cache/liveupdate/agent.processor",
   "/var/lib/liveupdate/resume.blob",
   "/var/lib/liveupdate/resume.blob.key"
 ]
@@ -244,7 +245,7 @@ const systemdPlaces: Readonly<Record<string, string>> = {
 }
 
 /**
- * The agent as it is installed on a host: everything in /opt/liveupdate, two links into the PATH, what systemd reads.
+ * The agent as it is installed on a host: everything in /usr/lib/liveupdate, two links into the PATH, what systemd reads.
  *
  * @since 0.1.0
  * @category payload
@@ -253,11 +254,10 @@ export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.try({
   try: () => [
     ...Fs.readdirSync(bundle).map((file) => ({
       from: Fs.realpathSync(Path.join(bundle, file)),
-      to: `${systemdPlaces[Path.extname(file)] ?? "/opt/liveupdate"}/${file}`
+      to: `${systemdPlaces[Path.extname(file)] ?? "/usr/lib/liveupdate"}/${file}`
     })),
-    { run: ["/opt/liveupdate/snapshot"], leaves: snapshots },
-    { link: "/opt/liveupdate/agent", to: "/usr/local/bin/agent" },
-    { link: "/opt/liveupdate/node", to: "/usr/local/bin/node" },
+    { run: ["/usr/lib/liveupdate/snapshot"], leaves: snapshots },
+    { link: "/usr/lib/liveupdate/agent", to: "/usr/bin/agent" },
     {
       link: "/etc/systemd/system/liveupdate-resume.service",
       to: "/etc/systemd/system/sysinit.target.wants/liveupdate-resume.service"

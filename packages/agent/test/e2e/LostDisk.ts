@@ -12,7 +12,7 @@ export const jumpWithout = (disk: string, ...which: ReadonlyArray<string>) =>
     const jump = host.inside(
       "sh",
       "-c",
-      `/usr/local/bin/agent upgrade ${which.join(" ")} --kernel "$1" --output ndjson | while read -r line; do
+      `/usr/bin/agent upgrade ${which.join(" ")} --kernel "$1" --output ndjson | while read -r line; do
          case $line in *'"step":"sync"'*'"status":"done"'*) mv ${disk} ${disk}.away; sync;; esac
        done`,
       "sh",

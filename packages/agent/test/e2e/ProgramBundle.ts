@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 const script = fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", import.meta.url))
 
 /** Where ffi-rs finds its native part: beside the agent. */
-export const inside = (name: string): string => `/opt/liveupdate/${name}.mjs`
+export const inside = (name: string): string => `/usr/lib/liveupdate/${name}.mjs`
 
 /** The bundle of a TypeScript file. */
 export const make = (source: URL): Effect.Effect<Buffer> =>

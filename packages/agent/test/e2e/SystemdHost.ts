@@ -23,7 +23,7 @@ Description=A service that keeps its memory in systemd's store
 Type=notify
 FileDescriptorStoreMax=1
 FileDescriptorStorePreserve=yes
-ExecStart=/usr/local/bin/node ${program} ${found} "${content}"
+ExecStart=/usr/lib/liveupdate/node ${program} ${found} "${content}"
 [Install]
 WantedBy=multi-user.target
 `
@@ -31,7 +31,7 @@ WantedBy=multi-user.target
 /** Writes down what systemd passes to the agent, and is the agent then. */
 const witness = `[Service]
 ExecStart=
-ExecStart=/bin/sh -c 'echo "$$LISTEN_FDNAMES" >${passed}; exec /opt/liveupdate/early'
+ExecStart=/bin/sh -c 'echo "$$LISTEN_FDNAMES" >${passed}; exec /usr/lib/liveupdate/early'
 `
 
 export const prepare = Effect.gen(function* () {

@@ -240,7 +240,7 @@ const make = (label: string, options: Options) =>
         Effect.gen(function* () {
           const path = ProgramBundle.inside(program)
           yield* write(path, yield* ProgramBundle.make(new URL(`programs/${program}.ts`, import.meta.url)))
-          return yield* inside("/usr/local/bin/node", path, ...args)
+          return yield* inside("/usr/lib/liveupdate/node", path, ...args)
         }),
       write,
       startVm,

@@ -29,7 +29,7 @@ const runs = (["itself", "outside"] as const).flatMap((who, round) =>
 /** As the first test has left it on the host. */
 const program = (...args: ReadonlyArray<string>) =>
   Effect.flatMap(TestHost.TestHost, (host) =>
-    host.inside("/usr/local/bin/node", "/opt/liveupdate/custody.mjs", args[0] ?? "", seed, ...args.slice(1))
+    host.inside("/usr/lib/liveupdate/node", "/usr/lib/liveupdate/custody.mjs", args[0] ?? "", seed, ...args.slice(1))
   )
 
 /** Ends as the victim does: 137 is SIGKILL. */
@@ -45,8 +45,8 @@ const killed = (session: string, point: string, who: string) =>
            while read -r line; do [ "$line" = ready ] && kill -KILL $pid; done <"$says"
            rm "$says"; wait $pid`,
           "sh",
-          "/usr/local/bin/node",
-          "/opt/liveupdate/custody.mjs",
+          "/usr/lib/liveupdate/node",
+          "/usr/lib/liveupdate/custody.mjs",
           "victim",
           seed,
           session,
@@ -108,7 +108,7 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
         "sh",
         "-c",
         `says=$(mktemp -u); mkfifo "$says"
-         node() { /usr/local/bin/node /opt/liveupdate/custody.mjs "$@"; }
+         node() { /usr/lib/liveupdate/node /usr/lib/liveupdate/custody.mjs "$@"; }
          node lend ${seed} >"$says" &
          read -r pid fd <"$says"; rm "$says"
          node claim ${seed} "$pid" "$fd"; code=$?
@@ -133,8 +133,8 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
         "--unit=custody-store",
         "--property=FileDescriptorStoreMax=4",
         "--property=Restart=on-failure",
-        "/usr/local/bin/node",
-        "/opt/liveupdate/custody.mjs",
+        "/usr/lib/liveupdate/node",
+        "/usr/lib/liveupdate/custody.mjs",
         "service",
         seed,
         session,
@@ -168,7 +168,7 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
         socket.on("data", (part) => { bytes += part.length })
         socket.on("error", () => undefined).on("close", () => console.log(bytes))`
       const askedBy = (uid: string) =>
-        host.output("setpriv", "--reuid", uid, "--clear-groups", "/usr/local/bin/node", "-e", ask)
+        host.output("setpriv", "--reuid", uid, "--clear-groups", "/usr/lib/liveupdate/node", "-e", ask)
       yield* host.output("chmod", "0777", "/run/liveupdate", "/run/liveupdate/keeper", "/run/liveupdate/keeper/socket")
       assert.strictEqual(yield* askedBy("65534"), "0")
       assert.isAbove(Number(yield* askedBy("0")), 0)

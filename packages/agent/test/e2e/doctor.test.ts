@@ -10,7 +10,7 @@ import * as GuestConsole from "./GuestConsole.ts"
 import * as TestHost from "./TestHost.ts"
 
 const vm = "web-1"
-const agent = "/usr/local/bin/agent"
+const agent = "/usr/bin/agent"
 
 const common = { version: Schema.Literal(1) }
 const Line = Schema.parseJson(

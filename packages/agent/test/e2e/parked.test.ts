@@ -27,7 +27,7 @@ const guest = (id: string, more: Readonly<Record<string, unknown>> = {}) => ({
 })
 
 const resume = (...args: ReadonlyArray<string>) =>
-  Effect.flatMap(TestHost.TestHost, (host) => host.inside("/usr/local/bin/agent", "resume", ...args))
+  Effect.flatMap(TestHost.TestHost, (host) => host.inside("/usr/bin/agent", "resume", ...args))
 
 const parked = Effect.flatMap(TestHost.TestHost, (host) =>
   Effect.map(host.agent("park", "--list", "--output", "ndjson"), ({ stdout }) =>
@@ -94,10 +94,10 @@ layer(TestHost.layer("parked"), { excludeTestServices: true, timeout: "15 minute
       assert.match(examined, /^warn +last-run .* left a VM to the operator$/m)
       assert.match(examined, /^ +→ Don't reboot\. .*agent resume$/m)
       // It was there before any agent: the first process has retrieved the session.
-      assert.strictEqual(yield* host.output("readlink", `/proc/${keeper}/exe`), "/usr/lib/liveupdate/init")
+      assert.strictEqual(yield* host.output("readlink", `/proc/${keeper}/exe`), "/usr/lib/liveupdate-host/init")
       // Its memory would be lost with the next jump.
       const another = yield* host.inside(
-        "/usr/local/bin/agent",
+        "/usr/bin/agent",
         ...["upgrade", "--vm", well, "--abandon", doubted, "--kernel", yield* host.otherKernel]
       )
       assert.strictEqual(another.code, 5, another.stderr)

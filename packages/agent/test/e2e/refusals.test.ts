@@ -16,7 +16,7 @@ const spec = {
   cmdline: "console=ttyS0 quiet pattern=16M"
 }
 
-const agent = "/usr/local/bin/agent"
+const agent = "/usr/bin/agent"
 const notThere = "/boot/vmlinuz-none"
 
 const eventsOf = (stdout: string) => Event.parseLines(stdout.split("\n"))

@@ -129,7 +129,7 @@ layer(TestHost.layer("upgrade"), { excludeTestServices: true, timeout: "20 minut
     it.effect("the second half started from memory where it was sent along, and else from the disk", () =>
       Effect.sync(() => {
         const started = jumps.map(({ kernelLog }) => /liveupdate-init: starting (.*)/.exec(kernelLog)?.[1])
-        assert.deepStrictEqual(started, ["the agent that was sent along", "/opt/liveupdate/early"])
+        assert.deepStrictEqual(started, ["the agent that was sent along", "/usr/lib/liveupdate/early"])
       })
     )
 

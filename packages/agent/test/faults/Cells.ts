@@ -11,7 +11,7 @@ import * as TestHost from "../e2e/TestHost.ts"
 import { bystander, disk, doneFile, forget, type Made, make, script, victim } from "./Faults.ts"
 import * as Matrix from "./Matrix.ts"
 
-const agent = "/usr/local/bin/agent"
+const agent = "/usr/bin/agent"
 const host = TestHost.TestHost
 
 const guest = (id: string) => ({
@@ -41,7 +41,10 @@ const bootBoth = Effect.forEach([victim, bystander], boot, { concurrency: "unbou
 export const start = Effect.gen(function* () {
   const { write } = yield* host
   yield* GuestDisk.make(disk)
-  yield* write("/opt/liveupdate/holder.mjs", yield* ProgramBundle.make(new URL("programs/holder.ts", import.meta.url)))
+  yield* write(
+    "/usr/lib/liveupdate/holder.mjs",
+    yield* ProgramBundle.make(new URL("programs/holder.ts", import.meta.url))
+  )
   yield* bootBoth
 })
 

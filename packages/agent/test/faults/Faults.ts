@@ -20,7 +20,7 @@ const once = `${directory}/fault.begun`
 export const doneFile = `${directory}/fault.made`
 
 /** Beside the agent: ffi-rs's native part is there. */
-const holder = "/opt/liveupdate/holder.mjs"
+const holder = "/usr/lib/liveupdate/holder.mjs"
 
 /** What is there when the program that holds a file in a session has it. */
 export const held = `${directory}/held`
@@ -64,8 +64,8 @@ const inject = (what: string): Partial<Made> => ({
 const journal = "/var/lib/liveupdate/journal"
 const fill = "/var/lib/liveupdate/fill"
 const consoles = [victim, bystander].map(TestHost.consoleOf).join(" ")
-const agent = "/usr/local/bin/agent"
-const node = "/usr/local/bin/node"
+const agent = "/usr/bin/agent"
+const node = "/usr/lib/liveupdate/node"
 
 const corrupt = `printf X | dd of=${journal} bs=1 seek=30 conv=notrunc status=none`
 

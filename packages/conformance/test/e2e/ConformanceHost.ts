@@ -34,7 +34,7 @@ export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e
 >() {}
 
 const program = ProgramBundle.inside("conformance")
-const node = "/usr/local/bin/node"
+const node = "/usr/lib/liveupdate/node"
 
 const make = Effect.fnUntraced(function* (profile: Built) {
   const hosts = yield* QemuHost.QemuHost

@@ -10,7 +10,7 @@ import * as Upgrade from "@liveupdate/agent/upgrade/Upgrade"
 import { Layer } from "effect"
 import * as ControlPlane from "./ControlPlane.ts"
 
-const [path = "/run/liveupdate/control.sock", second = "/opt/liveupdate/resume.cjs"] = process.argv.slice(2)
+const [path = "/run/liveupdate/control.sock", second = "/usr/lib/liveupdate/resume.cjs"] = process.argv.slice(2)
 
 rmSync(path, { force: true })
 ControlPlane.layer({

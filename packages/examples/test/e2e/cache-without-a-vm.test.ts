@@ -9,7 +9,7 @@ const ENTRIES = "20000"
 const path = ProgramBundle.inside("cache")
 
 const program = (...args: ReadonlyArray<string>) =>
-  Effect.flatMap(TestHost.TestHost, (host) => host.inside("/usr/local/bin/node", path, ...args))
+  Effect.flatMap(TestHost.TestHost, (host) => host.inside("/usr/lib/liveupdate/node", path, ...args))
 
 layer(TestHost.layer("cache"), { excludeTestServices: true, timeout: "20 minutes" })("a cache without a VM", (it) => {
   it.effect(`${ENTRIES} entries go through a jump`, () =>

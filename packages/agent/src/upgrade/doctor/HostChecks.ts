@@ -91,7 +91,7 @@ export const systemd = ({ firstProcess }: Facts): Judgement => {
     ? ok("process 1 is systemd")
     : warn(
         `process 1 is ${firstProcess.value}, not systemd`,
-        "Let it start /opt/liveupdate/early at boot, as liveupdate-resume.service would"
+        "Let it start /usr/lib/liveupdate/early at boot, as liveupdate-resume.service would"
       )
 }
 
@@ -118,13 +118,14 @@ export const resumeUnit = ({ early, firstProcessMark, unit, unitWantedBy }: Fact
     )
   if (unitWantedBy.length === 0)
     return missing("liveupdate-resume.service is not enabled", "systemctl enable liveupdate-resume")
-  if (early._tag === "unknown") return unknown(`/opt/liveupdate/early is not known: ${early.reason}`, "Run it as root")
+  if (early._tag === "unknown")
+    return unknown(`/usr/lib/liveupdate/early is not known: ${early.reason}`, "Run it as root")
   if (value(early) !== true)
     return fail(
       early._tag === "absent"
-        ? "what liveupdate-resume.service starts is missing: /opt/liveupdate/early"
-        : "/opt/liveupdate/early may not be executed",
-      "Install the agent's bundle in /opt/liveupdate"
+        ? "what liveupdate-resume.service starts is missing: /usr/lib/liveupdate/early"
+        : "/usr/lib/liveupdate/early may not be executed",
+      "Install the agent's bundle in /usr/lib/liveupdate"
     )
   return ok(`${unit.value.path} is enabled (${unitWantedBy.join(", ")})`)
 }

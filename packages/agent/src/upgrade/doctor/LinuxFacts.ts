@@ -134,7 +134,7 @@ const unitWantedBy = (): ReadonlyArray<string> =>
   })
 
 /** What the unit and the first process start. */
-const EARLY = "/opt/liveupdate/early"
+const EARLY = "/usr/lib/liveupdate/early"
 
 const directory = (path: string): Fact<Directory> =>
   at(path, () => {

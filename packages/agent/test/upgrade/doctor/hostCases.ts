@@ -77,7 +77,7 @@ export const hostCases = {
   ],
   systemd: [
     ["systemd", {}, "ok", "process 1 is systemd"],
-    ["another one", { firstProcess: known("openrc-init") }, "warn", "openrc-init", "/opt/liveupdate/early"],
+    ["another one", { firstProcess: known("openrc-init") }, "warn", "openrc-init", "/usr/lib/liveupdate/early"],
     ["unreadable", { firstProcess: eacces }, "unknown", "EACCES", "ps -p 1"]
   ],
   "resume-unit": [
@@ -104,7 +104,13 @@ export const hostCases = {
       "masked: /etc/x",
       "unmask"
     ],
-    ["starts what isn't there", { early: absent("x") }, "fail", "/opt/liveupdate/early", "Install the agent's bundle"],
+    [
+      "starts what isn't there",
+      { early: absent("x") },
+      "fail",
+      "/usr/lib/liveupdate/early",
+      "Install the agent's bundle"
+    ],
     ["starts what may not be executed", { early: known(false) }, "fail", "may not be executed", "Install"],
     ["unit unreadable", { unit: eacces }, "unknown", "EACCES", "Run it as root"],
     ["program unreadable", { early: eacces }, "unknown", "EACCES", "Run it as root"]
