@@ -46,9 +46,9 @@ const resume = await build({
 })
 // Under the name that it has in the SDK, beside which the SDK looks for it.
 const keeper = join(dirname(createRequire(join(agent, "package.json")).resolve("@liveupdate/sdk")), "KeeperMain.js")
-await build({ ...options, format: "cjs", entryPoints: [keeper], outfile: join(out, "KeeperMain.js") })
+const keeping = await build({ ...options, format: "cjs", entryPoints: [keeper], outfile: join(out, "KeeperMain.js") })
 // The agent on a host has nothing to do with what builds and boots QEMU hosts: that stays outside.
-await build({
+const commands = await build({
   ...options,
   format: "cjs",
   entryPoints: [join(agent, "dist/bin.js")],
@@ -65,11 +65,22 @@ await build({
 // The keeper is looked for beside the program; what starts QEMU hosts is loaded by the commands that do.
 const outside = join(agent, "dist/program")
 rmSync(outside, { recursive: true, force: true })
-await build({
+const started = await build({
   ...installed,
   entryPoints: { bin: join(agent, "dist/bin.js"), KeeperMain: keeper },
   outdir: outside
 })
+
+// What is in them, by whom and under which license: packages/agent/tools/BundledPackages.ts.
+for (const [name, results] of [
+  ["bundle", [commands, resume, keeping]],
+  ["program", [started]]
+]) {
+  const { inputs, outputs } = Object.fromEntries(
+    ["inputs", "outputs"].map((part) => [part, Object.assign({}, ...results.map(({ metafile }) => metafile[part]))])
+  )
+  writeFileSync(join(agent, `dist/${name}.metafile.json`), JSON.stringify({ inputs, outputs }))
+}
 
 // What must not come into the resume path; each of the first was seen to cost a blackout tens of milliseconds, the others are for tests
 // and for an operator who has time.

@@ -21,7 +21,8 @@ const systemd = /\.(service|slice|preset|catalog)$/
 
 const filesIn = (directory: string): ReadonlyArray<string> =>
   Fs.readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .filter((file) => Fs.statSync(Path.join(directory, file)).isFile())
+    // What scripts/run-ts.mjs runs lies beside its source.
+    .filter((file) => !file.startsWith(".run-") && Fs.statSync(Path.join(directory, file)).isFile())
     .sort()
 
 /** Everything that the package depends on, as one hash. */

@@ -1,32 +1,30 @@
 /**
- * What installing leaves on a machine and can be made only there, such as files that fit one processor: the command is run
- * once, on a host that is thrown away, and what it left is part of every host's image from then on.
+ * What installing does on a machine: a package manager's work, and files that can be made only there, such as those that fit one
+ * processor. The command is run once, on a host of its own, and the disk that this host leaves is every host's from then on.
  *
  * @since 0.1.0
  */
-import * as FileSystem from "@effect/platform/FileSystem"
+import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Kind } from "./Accelerator.ts"
-import { Cache, CacheError } from "./Cache.ts"
+import { Cache, type CacheError } from "./Cache.ts"
 import * as Channel from "./Channel.ts"
-import type { CommandFailed } from "./internal/subprocess.ts"
-import type { KernelError } from "./KernelBuild.ts"
+import { type CommandFailed, runner } from "./internal/subprocess.ts"
+import type { Flavour, KernelError } from "./KernelBuild.ts"
 import * as Machine from "./Machine.ts"
 import type { Progress } from "./Progress.ts"
-import { type PayloadItem, type PayloadRejected, SystemImage } from "./SystemImage.ts"
+import { type BuiltSystem, type PayloadItem, type PayloadRejected, SystemImage } from "./SystemImage.ts"
 
 /**
  * @since 0.1.0
  * @category models
  */
 export interface Installation {
-  /** A command of the payload's. */
+  /** A command that is there with the payload. */
   readonly run: readonly [string, ...Array<string>]
-  /** Paths of the files it makes. */
-  readonly leaves: ReadonlyArray<string>
 }
 
 /**
@@ -34,6 +32,8 @@ export interface Installation {
  * @category models
  */
 export type Payload = ReadonlyArray<PayloadItem | Installation>
+
+const IMAGE = "root.img"
 
 const isInstallation = (item: PayloadItem | Installation): item is Installation => "run" in item
 
@@ -60,13 +60,16 @@ export type InstallError =
 export class Installed extends Context.Tag("@liveupdate/qemu-host/Installed")<
   Installed,
   {
-    /** The payload with what its installations leave on this emulator's machines. */
-    readonly items: (
+    /** A system with the payload, and with what its installations have done on this emulator's machines. */
+    readonly system: (
       payload: Payload,
-      on: { readonly qemu: string; readonly accelerator: Kind }
-    ) => Effect.Effect<ReadonlyArray<PayloadItem>, InstallError, Progress>
+      on: { readonly qemu: string; readonly accelerator: Kind; readonly flavour?: Flavour | undefined }
+    ) => Effect.Effect<BuiltSystem, InstallError, Progress>
   }
 >() {}
+
+/** After it everything is on the disk, and the file system needs no recovery: the machine can be switched off. */
+const settle = ["sh", "-c", "sync && fsfreeze --freeze /"] as const
 
 /**
  * @since 0.1.0
@@ -75,69 +78,55 @@ export class Installed extends Context.Tag("@liveupdate/qemu-host/Installed")<
 export const layer: Layer.Layer<
   Installed,
   never,
-  Cache | SystemImage | Machine.Machine | Channel.Channel | FileSystem.FileSystem | Path.Path
+  Cache | SystemImage | Machine.Machine | Channel.Channel | Path.Path | CommandExecutor.CommandExecutor
 > = Layer.effect(
   Installed,
   Effect.gen(function* () {
     const cache = yield* Cache
-    const system = yield* SystemImage
+    const systemImage = yield* SystemImage
     const machine = yield* Machine.Machine
     const channel = yield* Channel.Channel
-    const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
+    const command = yield* runner
 
     const install = (
-      installation: Installation,
-      items: ReadonlyArray<PayloadItem>,
-      on: { readonly qemu: string; readonly accelerator: Kind },
-      directory: string
+      commands: ReadonlyArray<Installation["run"]>,
+      { image, kernels }: BuiltSystem,
+      on: { readonly qemu: string; readonly accelerator: Kind }
     ) =>
       Effect.gen(function* () {
-        const { image, kernels } = yield* system.build(items)
         const { address } = yield* Effect.acquireRelease(
-          machine.start({
-            name: `install-${process.pid}`,
-            image,
-            kernel: kernels.boot.image,
-            ...on
-          }),
+          machine.start({ name: `install-${process.pid}`, image, keep: true, kernel: kernels.boot.image, ...on }),
           ({ address }) => Effect.ignore(machine.stop(address.name))
         )
         yield* channel.waitReady(address, { timeout: "120 seconds" })
-        yield* channel.output(address, installation.run)
-        yield* Effect.forEach(installation.leaves, (path, index) =>
-          Effect.gen(function* () {
-            const file = paths.join(directory, String(index))
-            const mode = yield* channel.output(address, ["stat", "-c", "%a", path])
-            const data = yield* channel.pull(address, path)
-            yield* fs
-              .writeFile(file, data, { mode: Number.parseInt(mode, 8) })
-              .pipe(
-                Effect.mapError(({ message }) => new CacheError({ operation: "write", path: file, detail: message }))
-              )
-          })
-        )
+        for (const argv of [...commands, settle]) yield* channel.output(address, argv)
       }).pipe(Effect.scoped)
 
-    const items = Effect.fn("Installed.items")(function* (
+    const system = Effect.fn("Installed.system")(function* (
       payload: Payload,
-      on: { readonly qemu: string; readonly accelerator: Kind }
+      { flavour, ...on }: { readonly qemu: string; readonly accelerator: Kind; readonly flavour?: Flavour | undefined }
     ) {
-      const all = payload.filter((item): item is PayloadItem => !isInstallation(item))
-      for (const installation of payload.filter(isInstallation)) {
-        const { run, leaves } = installation
-        const contents = yield* Effect.forEach(all, system.inputOf)
-        const entry = yield* cache.entry({
-          kind: "installed",
-          what: `${run[0]} on a host`,
-          inputs: ["1", on.qemu, on.accelerator, ...run, "leaves", ...leaves, "payload", ...contents],
-          build: (directory) => install(installation, all, on, directory)
-        })
-        all.push(...leaves.map((to, index) => ({ from: paths.join(entry, String(index)), to })))
-      }
-      yield* cache.prune("installed", 3)
-      return all
+      const items = payload.filter((item): item is PayloadItem => !isInstallation(item))
+      const commands = payload.filter(isInstallation).map(({ run }) => run)
+      if (commands.length === 0) return yield* systemImage.build(items, { flavour })
+      const before = yield* systemImage.build(items)
+      const entry = yield* cache.entry({
+        kind: "installed",
+        what: `${commands.map(([program]) => program).join(", ")} on a host`,
+        // The system's path names its content.
+        inputs: ["2", before.image, on.qemu, on.accelerator, ...commands.flatMap((run) => ["run", ...run])],
+        build: (directory) =>
+          Effect.gen(function* () {
+            const image = paths.join(directory, IMAGE)
+            yield* command(["cp", "--sparse=always", "--reflink=auto", before.image, image])
+            yield* install(commands, { ...before, image }, on)
+          })
+      })
+      yield* cache.prune("installed", 2)
+      const after = { ...before, image: paths.join(entry, IMAGE) }
+      return flavour === undefined ? after : yield* systemImage.build([], { flavour, on: after })
     })
-    return { items }
+    return { system }
   })
 )

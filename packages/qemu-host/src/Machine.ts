@@ -59,8 +59,10 @@ export interface MachineSpec {
   readonly name: string
   /** The QEMU to run: a path, or a name to be found in PATH. */
   readonly qemu: string
-  /** Raw image of the root disk; never written, changes go to an overlay that ends with the machine. */
+  /** Raw image of the root disk; never written, changes go to an overlay that ends with the machine, unless `keep` is set. */
   readonly image: string
+  /** What the machine changes stays in the image, which no other one may use meanwhile. */
+  readonly keep?: boolean | undefined
   /** bzImage to boot. */
   readonly kernel: string
   readonly accelerator: Accelerator.Kind
@@ -202,7 +204,7 @@ export const qemuArguments = (
   "-m",
   `${spec.memoryMiB}M`,
   "-drive",
-  `file=${spec.image.replaceAll(",", ",,")},format=raw,if=none,id=root,snapshot=on,cache=unsafe`,
+  `file=${spec.image.replaceAll(",", ",,")},format=raw,if=none,id=root,snapshot=${spec.keep === true ? "off" : "on"},cache=unsafe`,
   "-device",
   "virtio-blk-pci,drive=root",
   "-device",

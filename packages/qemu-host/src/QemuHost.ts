@@ -112,7 +112,6 @@ export class QemuHost extends Context.Tag("@liveupdate/qemu-host/QemuHost")<
 export const layer: Layer.Layer<
   QemuHost,
   never,
-  | SystemImage.SystemImage
   | Installed.Installed
   | KernelBuild.KernelBuild
   | Accelerator.Accelerator
@@ -122,7 +121,6 @@ export const layer: Layer.Layer<
 > = Layer.effect(
   QemuHost,
   Effect.gen(function* () {
-    const system = yield* SystemImage.SystemImage
     const installed = yield* Installed.Installed
     const kernels = yield* KernelBuild.KernelBuild
     const accelerator = yield* Accelerator.Accelerator
@@ -137,7 +135,7 @@ export const layer: Layer.Layer<
       const { boot } = yield* kernels.kernels(options)
       const kind = yield* accelerator.probe(boot.image, yield* emulator.native)
       const qemu = yield* emulator.qemu(kind)
-      const built = yield* system.build(yield* installed.items(payload, { qemu, accelerator: kind }), options)
+      const built = yield* installed.system(payload, { qemu, accelerator: kind, ...options })
       return { built, kind, qemu }
     })
 

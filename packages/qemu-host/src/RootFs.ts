@@ -85,7 +85,7 @@ export const layer: Layer.Layer<
               [
                 "mmdebstrap",
                 '--aptopt=Acquire::Check-Valid-Until "false"',
-                // Nobody reads manuals in there.
+                // Nobody reads Debian's manuals in there.
                 "--dpkgopt=path-exclude=/usr/share/man/*",
                 "--dpkgopt=path-exclude=/usr/share/doc/*",
                 "--dpkgopt=path-exclude=/usr/share/locale/*",
@@ -103,7 +103,7 @@ export const layer: Layer.Layer<
           })
       })
       const inputs = [
-        "2",
+        "3",
         spec.suite,
         ...spec.packages,
         "masked",
@@ -129,6 +129,8 @@ export const layer: Layer.Layer<
               cp -r --no-preserve=ownership "$2/." tree/
               echo ${MACHINE_ID} > tree/etc/machine-id
               mkdir -p tree/${units}/basic.target.wants tree/usr/lib/liveupdate-host tree/var/lib/liveupdate-demo tree/boot
+              # What is installed later is installed whole.
+              rm tree/etc/dpkg/dpkg.cfg.d/99mmdebstrap
               # What is written into it later must not make it everybody's.
               mkdir -m 0700 tree/var/lib/liveupdate
               ln -sf ../liveupdate-channeld.service tree/${units}/basic.target.wants/

@@ -87,21 +87,24 @@ export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage"
     /** Builds what is missing: kernels (see `KernelBuild`), base, programs, and the image with this payload. */
     readonly build: (
       payload: ReadonlyArray<PayloadItem>,
-      options?: { readonly flavour?: Flavour | undefined }
+      options?: {
+        readonly flavour?: Flavour | undefined
+        /** A system to build on, instead of the base; its kernels make room for the flavour's. */
+        readonly on?: BuiltSystem | undefined
+      }
     ) => Effect.Effect<BuiltSystem, CacheError | KernelError | CommandFailed | PayloadRejected, Progress>
-    /** What an item puts into an image, as one input of a cache's key. */
-    readonly inputOf: (item: PayloadItem) => Effect.Effect<string, CacheError>
   }
 >() {}
 
 /**
  * Commands for debugfs that write these files (directories already made into files and links). What is in the way is removed
- * first; directories are made from the top. `mkdir` and `rm` may fail, `write` and `symlink` must not.
+ * first, and files that it is to be `without`; directories are made from the top. `mkdir` and `rm` may fail, `write` and
+ * `symlink` must not.
  *
  * @since 0.1.0
  * @category pure
  */
-export const debugfsScript = (items: ReadonlyArray<PayloadItem>): string => {
+export const debugfsScript = (items: ReadonlyArray<PayloadItem>, without: ReadonlyArray<string> = []): string => {
   const quote = (path: string) => `"${path}"`
   const directories = new Set<string>()
   for (const { to } of items) {
@@ -111,6 +114,7 @@ export const debugfsScript = (items: ReadonlyArray<PayloadItem>): string => {
     })
   }
   return [
+    ...without.map((path) => `rm ${quote(path)}`),
     ...[...directories].sort((a, b) => a.split("/").length - b.split("/").length).map((path) => `mkdir ${quote(path)}`),
     ...items.flatMap((item) => [
       `rm ${quote(item.to)}`,
@@ -158,15 +162,16 @@ export const layer: Layer.Layer<
     const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     const command = yield* runner
 
-    // Node alone is a hundred megabytes, and whoever installs has asked before the image is built: an item is read once.
-    const inputOf = yield* Effect.cachedFunction((item: PayloadItem) =>
+    const inputOf = (item: PayloadItem) =>
       "from" in item
         ? fingerprint(item.from).pipe(
             Effect.map((print) => `${item.to}\n${print}`),
             Effect.provide(platform)
           )
         : Effect.succeed(`${item.to}\n-> ${item.link}`)
-    )
+
+    const inBoot = ({ boot, next }: Kernels) =>
+      [boot, ...next].map(({ image, release }) => ({ from: image, to: `${inside.boot}/vmlinuz-${release}` }))
 
     const expand = (item: PayloadItem): Effect.Effect<ReadonlyArray<PayloadItem>, PayloadRejected> =>
       Effect.gen(function* () {
@@ -189,16 +194,14 @@ export const layer: Layer.Layer<
 
     const build = Effect.fn("SystemImage.build")(function* (
       payload: ReadonlyArray<PayloadItem>,
-      options: { readonly flavour?: Flavour | undefined } = {}
+      { flavour, on }: { readonly flavour?: Flavour | undefined; readonly on?: BuiltSystem | undefined } = {}
     ) {
-      const kernels = yield* kernelBuild.kernels(options)
-      const base = yield* rootFs.image
+      const kernels = yield* kernelBuild.kernels({ flavour })
+      const base = on?.image ?? (yield* rootFs.image)
+      const without = on === undefined ? [] : inBoot(on.kernels).map(({ to }) => to)
       const programs = yield* hostPrograms.programs
       const own: ReadonlyArray<PayloadItem> = [
-        ...[kernels.boot, ...kernels.next].map(({ image, release }) => ({
-          from: image,
-          to: `${inside.boot}/vmlinuz-${release}`
-        })),
+        ...inBoot(kernels),
         { from: kernels.guest ?? kernels.boot.image, to: inside.guestKernel },
         { from: programs.guestInitramfs, to: inside.guestInitramfs },
         { from: programs.init, to: inside.init },
@@ -209,14 +212,14 @@ export const layer: Layer.Layer<
       const entry = yield* cache.entry({
         kind: "system",
         what: "host image",
-        inputs: ["1", base, ...contents],
+        inputs: ["1", base, ...without, ...contents],
         build: (directory) =>
           Effect.gen(function* () {
             const image = paths.join(directory, "root.img")
             yield* command(["cp", "--sparse=always", "--reflink=auto", base, image])
             const script = paths.join(directory, "debugfs.cmd")
             yield* fs
-              .writeFileString(script, debugfsScript(items))
+              .writeFileString(script, debugfsScript(items, without))
               .pipe(Effect.mapError((error) => new PayloadRejected({ path: script, detail: error.message })))
             const { stderr } = yield* command(["debugfs", "-w", "-f", script, image])
             const errors = debugfsErrors(stderr)
@@ -228,6 +231,6 @@ export const layer: Layer.Layer<
       yield* cache.prune("system", 3)
       return { image: paths.join(entry, "root.img"), kernels }
     })
-    return { build, inputOf }
+    return { build }
   })
 )

@@ -5,7 +5,6 @@
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import * as Channel from "@liveupdate/qemu-host/Channel"
 import type { Payload } from "@liveupdate/qemu-host/Installed"
 import * as Progress from "@liveupdate/qemu-host/Progress"
@@ -17,8 +16,9 @@ import * as Stream from "effect/Stream"
 import * as Event from "../upgrade/Event.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
-import { NeedsOperator, PreconditionFailed } from "../upgrade/UpgradeError.ts"
+import { NeedsOperator, type PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
+import * as AgentPackage from "./AgentPackage.ts"
 import { ExitCode } from "./ExitCode.ts"
 import * as Output from "./Output.ts"
 import { Exited } from "./Runner.ts"
@@ -224,51 +224,19 @@ export const upgrade = (
     if (options.output === "human") yield* Output.result("human", outcome.message, {})
   }).pipe(Effect.provide(layer))
 
-/** What `scripts/bundle.mjs` made beside the compiled agent. */
-const bundle = fileURLToPath(new URL("../../dist/bundle", import.meta.url))
-
-/** What `launcher/snapshot` makes. */
-const snapshots = [
-  "/var/cache/liveupdate/agent.cache",
-  "/var/cache/liveupdate/agent.blob",
-  "/var/cache/liveupdate/agent.processor",
-  "/var/lib/liveupdate/resume.blob",
-  "/var/lib/liveupdate/resume.blob.key"
-]
-
-/** Where a host has what `packages/agent/systemd` holds. */
-const systemdPlaces: Readonly<Record<string, string>> = {
-  ".service": "/etc/systemd/system",
-  ".slice": "/etc/systemd/system",
-  ".preset": "/etc/systemd/system-preset",
-  ".catalog": "/usr/lib/systemd/catalog"
-}
+const INSTALLED_FROM = "/var/cache/liveupdate-agent.deb"
 
 /**
- * The agent as it is installed on a host: everything in /usr/lib/liveupdate, two links into the PATH, what systemd reads.
+ * The agent as operators install it: its Debian package, of what the workspace holds now.
  *
  * @since 0.1.0
  * @category payload
  */
-export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.try({
-  try: () => [
-    ...Fs.readdirSync(bundle).map((file) => ({
-      from: Fs.realpathSync(Path.join(bundle, file)),
-      to: `${systemdPlaces[Path.extname(file)] ?? "/usr/lib/liveupdate"}/${file}`
-    })),
-    { run: ["/usr/lib/liveupdate/snapshot"], leaves: snapshots },
-    { link: "/usr/lib/liveupdate/agent", to: "/usr/bin/agent" },
-    {
-      link: "/etc/systemd/system/liveupdate-resume.service",
-      to: "/etc/systemd/system/sysinit.target.wants/liveupdate-resume.service"
-    }
-  ],
-  catch: () =>
-    new PreconditionFailed({
-      what: `The agent's bundle is not built: ${bundle}`,
-      next: "Hosts are started from the workspace: run npm run build there"
-    })
-})
+export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.map(AgentPackage.file, (from) => [
+  { from, to: INSTALLED_FROM },
+  // Nothing needs to reach the disk at once: a host that loses power while it is made is made again.
+  { run: ["sh", "-ec", `dpkg --force-unsafe-io --install ${INSTALLED_FROM} && rm ${INSTALLED_FROM}`] }
+])
 
 /**
  * Builds what is missing, boots a host, and waits until it answers.

@@ -125,7 +125,7 @@ export const resumeUnit = ({ early, firstProcessMark, unit, unitWantedBy }: Fact
       early._tag === "absent"
         ? "what liveupdate-resume.service starts is missing: /usr/lib/liveupdate/early"
         : "/usr/lib/liveupdate/early may not be executed",
-      "Install the agent's bundle in /usr/lib/liveupdate"
+      "Install the package liveupdate-agent"
     )
   return ok(`${unit.value.path} is enabled (${unitWantedBy.join(", ")})`)
 }

@@ -104,13 +104,7 @@ export const hostCases = {
       "masked: /etc/x",
       "unmask"
     ],
-    [
-      "starts what isn't there",
-      { early: absent("x") },
-      "fail",
-      "/usr/lib/liveupdate/early",
-      "Install the agent's bundle"
-    ],
+    ["starts what isn't there", { early: absent("x") }, "fail", "/usr/lib/liveupdate/early", "Install the package"],
     ["starts what may not be executed", { early: known(false) }, "fail", "may not be executed", "Install"],
     ["unit unreadable", { unit: eacces }, "unknown", "EACCES", "Run it as root"],
     ["program unreadable", { early: eacces }, "unknown", "EACCES", "Run it as root"]
