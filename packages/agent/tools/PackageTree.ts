@@ -5,14 +5,17 @@ import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as Notices from "./Notices.ts"
 
 /** Where things are in the workspace. */
 export interface Sources {
+  readonly workspace: string
   readonly agent: string
   readonly bundle: string
 }
 
 export const sourcesIn = (workspace: string): Sources => ({
+  workspace,
   agent: Path.join(workspace, "packages/agent"),
   bundle: Path.join(workspace, "packages/agent/dist/bundle")
 })
@@ -40,10 +43,10 @@ export const hash = ({ agent, bundle }: Sources): string => {
 /** zsh and bash find a command's completions by the file's name. */
 const completions = { bash: "agent", zsh: "_agent", fish: "agent.fish" } as const
 
-export const write = ({ agent, bundle }: Sources, tree: string): void => {
+export const write = ({ workspace, agent, bundle }: Sources, tree: string): void => {
   Fs.cpSync(Path.join(agent, "debian"), Path.join(tree, "debian"), { recursive: true })
   Fs.cpSync(Path.join(agent, "man"), Path.join(tree, "man"), { recursive: true })
-  for (const directory of ["bundle", "systemd", "completions", "etc"]) Fs.mkdirSync(Path.join(tree, directory))
+  for (const directory of ["bundle", "systemd", "completions", "doc", "etc"]) Fs.mkdirSync(Path.join(tree, directory))
   // Node is a link.
   for (const file of Fs.readdirSync(bundle))
     Fs.cpSync(Path.join(bundle, file), Path.join(tree, systemd.test(file) ? "systemd" : "bundle", file), {
@@ -55,4 +58,5 @@ export const write = ({ agent, bundle }: Sources, tree: string): void => {
       Path.join(tree, "completions", file),
       execFileSync(Path.join(bundle, "node"), [Path.join(bundle, "launch.cjs"), "--completions", shell])
     )
+  Notices.write(workspace, "bundle", Path.join(tree, "doc"))
 }
