@@ -1,9 +1,10 @@
-// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md, docs/configuration.md,
+// What of the agent's documentation is made from its code: docs/states.md, docs/faults.md, docs/configuration.md, docs/cli.md,
 // its man page, and the configuration that its Debian package brings. npm run docs
 // --check: only says whether something is out of date, and writes nothing.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as CliPage from "./CliPage.ts"
 import * as ConfigurationPage from "./ConfigurationPage.ts"
 import * as ConfigurationSample from "./ConfigurationSample.ts"
 import * as FaultsPage from "./FaultsPage.ts"
@@ -22,6 +23,7 @@ const formatted = (path: string, text: string): string => {
 }
 
 const pages = {
+  "docs/cli.md": CliPage.text,
   "docs/states.md": StatesPage.text,
   "docs/faults.md": FaultsPage.text,
   "docs/configuration.md": ConfigurationPage.text,

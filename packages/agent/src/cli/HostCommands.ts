@@ -29,13 +29,18 @@ const start = Command.make(
     passthrough: Options.boolean("passthrough").pipe(
       Options.withDescription("with an IOMMU, and PCI devices to be given to guests")
     ),
+    bare: Options.boolean("bare").pipe(
+      Options.withDescription(
+        "without the agent: its Debian package lies in /root, to be installed as docs/install.md says"
+      )
+    ),
     output: Shared.output
   },
-  ({ name, memory, append, kernels, passthrough, output }) =>
+  ({ name, memory, append, kernels, passthrough, bare, output }) =>
     Effect.flatMap(Shared.hosts, (_) =>
       _.start(
         name,
-        { memoryMiB: memory, append, passthrough, flavour: kernels === "current" ? undefined : kernels },
+        { memoryMiB: memory, append, passthrough, bare, flavour: kernels === "current" ? undefined : kernels },
         output
       )
     )

@@ -9,6 +9,8 @@ import * as Channel from "@liveupdate/qemu-host/Channel"
 import type { Payload } from "@liveupdate/qemu-host/Installed"
 import * as Progress from "@liveupdate/qemu-host/Progress"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
+import * as SystemImage from "@liveupdate/qemu-host/SystemImage"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -238,6 +240,43 @@ export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.map(Ag
   { run: ["sh", "-ec", `dpkg --force-unsafe-io --install ${INSTALLED_FROM} && rm ${INSTALLED_FROM}`] }
 ])
 
+/** Where `npm run package` leaves it. */
+const packages = fileURLToPath(new URL("../../build", import.meta.url))
+
+/**
+ * A machine without the agent, for whoever installs it as docs/install.md says: its Debian package lies in root's home, and a guest's files in
+ * /srv/web-1.
+ *
+ * @since 0.1.0
+ * @category payload
+ */
+export const barePayload: Effect.Effect<Payload, PreconditionFailed> = Effect.try(() =>
+  Fs.readdirSync(packages).filter((file) => /^liveupdate-agent_.*_amd64\.deb$/.test(file))
+).pipe(
+  Effect.orElseSucceed(() => []),
+  Effect.filterOrFail(
+    Arr.isNonEmptyReadonlyArray,
+    () =>
+      new PreconditionFailed({
+        what: `The agent's Debian package is not built: ${packages}`,
+        next: "Such a host is started from the workspace: run npm run package there"
+      })
+  ),
+  Effect.map((files) => [
+    ...files.map((file) => ({ from: Path.join(packages, file), to: `/root/${file}` })),
+    { link: SystemImage.inside.guestKernel, to: "/srv/web-1/vmlinux" },
+    { link: SystemImage.inside.guestInitramfs, to: "/srv/web-1/initramfs.cpio" }
+  ])
+)
+
+/**
+ * The first process of a machine without the agent: not the one that starts a second half before systemd.
+ *
+ * @since 0.1.0
+ * @category payload
+ */
+export const BARE_INIT = "init=/usr/lib/systemd/systemd"
+
 /**
  * Builds what is missing, boots a host, and waits until it answers.
  *
@@ -246,12 +285,20 @@ export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.map(Ag
  */
 export const start = (
   name: string,
-  options: Pick<QemuHost.StartOptions, "memoryMiB" | "append" | "passthrough" | "flavour">,
+  {
+    append,
+    bare,
+    ...options
+  }: Pick<QemuHost.StartOptions, "memoryMiB" | "append" | "passthrough" | "flavour"> & { readonly bare: boolean },
   output: Output.Format
 ) =>
   Effect.gen(function* () {
     const hosts = yield* QemuHost.QemuHost
-    const host = yield* hosts.start(name, { payload: yield* payload, ...options })
+    const host = yield* hosts.start(name, {
+      ...options,
+      payload: yield* bare ? barePayload : payload,
+      append: bare ? `${BARE_INIT} ${append ?? ""}` : append
+    })
     yield* Output.result(
       output,
       `Host ${name} runs (pid ${host.pid}, ${host.accelerator}, ${host.memoryMiB} MiB). Its console: ${host.serialLog}`,

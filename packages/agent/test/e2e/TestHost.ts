@@ -49,6 +49,10 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
     readonly inside: (...argv: Argv) => Effect.Effect<Said>
     /** A command inside that has to succeed; its output, trimmed. */
     readonly output: (...argv: Argv) => Effect.Effect<string>
+    /** A command inside, and how far it came if the host goes through a jump meanwhile; then it has no exit code. */
+    readonly throughJump: (
+      ...argv: Argv
+    ) => Effect.Effect<{ readonly stdout: string; readonly code: number | undefined }>
     /** Runs `body` while a shell script runs inside, from the moment it has said "ready". */
     readonly during: <A, E, R>(script: string, body: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     /** Bundles a program of `programs/`, and runs it inside, beside the agent. */
@@ -86,7 +90,10 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
   }
 >() {}
 
-type Options = Pick<QemuHost.StartOptions, "passthrough" | "flavour">
+type Options = Pick<QemuHost.StartOptions, "passthrough" | "flavour"> & {
+  /** A machine without the agent; see `Hosts.barePayload`. */
+  readonly bare?: boolean
+}
 
 const builtAgent = fileURLToPath(new URL("../../dist/program/bin.js", import.meta.url))
 
@@ -142,14 +149,15 @@ for log in "/var/lib/liveupdate/vms/$1"/*.log; do echo "-- $log"; tail -n 25 "$l
 echo "-- dmesg"; dmesg | tail -n 40
 `
 
-const make = (label: string, options: Options) =>
+const make = (label: string, { bare = false, ...options }: Options) =>
   Effect.gen(function* () {
     const hosts = yield* QemuHost.QemuHost
     const channel = yield* Channel.Channel
     const name = `e2e-${label}-${process.pid}`
     yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-    const append = options.flavour === "handlers" ? KernelLog.append : undefined
-    const { address } = yield* hosts.start(name, { ...options, append, payload: yield* Hosts.payload }).pipe(
+    const append = bare ? Hosts.BARE_INIT : options.flavour === "handlers" ? KernelLog.append : undefined
+    const payload = yield* bare ? Hosts.barePayload : Hosts.payload
+    const { address } = yield* hosts.start(name, { ...options, append, payload }).pipe(
       Effect.tapErrorTag("HostNotReady", ({ directory }) =>
         // The log goes with the host.
         Effect.sync(() => process.stderr.write(serialLog(directory)))
@@ -180,6 +188,23 @@ const make = (label: string, options: Options) =>
         ),
         Effect.orDie
       )
+    const throughJump = (...argv: Argv) =>
+      Effect.gen(function* () {
+        const child = yield* channel.exec(address, argv)
+        const lines: Array<string> = []
+        yield* Effect.all(
+          [
+            Stream.runForEach(Channel.lines(child.stdout), (line) => Effect.sync(() => void lines.push(`${line}\n`))),
+            Stream.runDrain(child.stderr)
+          ],
+          { concurrency: "unbounded" }
+        )
+        const code = yield* child.exit.pipe(
+          Effect.map((status) => (status._tag === "Exited" ? status.code : 128 + status.signal)),
+          Effect.catchTag("HostRebooted", () => Effect.succeed(undefined))
+        )
+        return { stdout: lines.join(""), code }
+      }).pipe(Effect.scoped, Effect.orDie)
     const output = (...argv: Argv) => Effect.map(Effect.orDie(channel.output(address, argv)), (text) => text.trim())
 
     const during = <A, E, R>(script: string, body: Effect.Effect<A, E, R>) =>
@@ -235,6 +260,7 @@ const make = (label: string, options: Options) =>
         ]),
       inside,
       output,
+      throughJump,
       during,
       program: (program, ...args) =>
         Effect.gen(function* () {

@@ -1,0 +1,4 @@
+import Default from "vitepress/theme"
+import "./page.css"
+
+export default Default
