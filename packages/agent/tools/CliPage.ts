@@ -13,7 +13,8 @@ const value = ({ choices, value }: Reference.Parameter): string =>
 /** Which key of agent.toml stands for an option that isn't given. */
 const keyOf = (command: string, names: ReadonlyArray<string>): string => {
   const setting = Settings.all.find(
-    ({ flag }) => flag !== undefined && names.includes(flag.name) && flag.of.includes(command)
+    ({ flag }) =>
+      flag?.of.split(", ").includes(command) === true && flag.name.split(", ").some((name) => names.includes(name))
   )
   return setting === undefined ? "" : `\`${setting.key}\``
 }

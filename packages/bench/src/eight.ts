@@ -18,12 +18,14 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Blackouts from "./Blackouts.ts"
 import * as Counting from "./Counting.ts"
+import * as MeasuredHost from "./MeasuredHost.ts"
+import * as Results from "./Results.ts"
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
     vms: { type: "string", default: "8" },
-    json: { type: "string", default: "bench-eight.json" },
+    json: { type: "string", default: fileURLToPath(new URL("../results/updates.json", import.meta.url)) },
     append: { type: "string", default: "" }
   }
 })
@@ -75,11 +77,13 @@ const measure = Effect.fn("bench.eight")(function* (rounds: number, vms: number)
   const name = `eight-${process.pid}`
   const there = ["--host", `qemu:${name}`]
   yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-  const { address } = yield* hosts.start(name, {
+  const loadBefore = yield* MeasuredHost.load
+  const host = yield* hosts.start(name, {
     payload: yield* Hosts.payload,
     memoryMiB: HOST_MIB,
     ...(options.append === "" ? {} : { append: options.append })
   })
+  const { address } = host
   const inside = (script: string, ...args: ReadonlyArray<string>) =>
     channel.output(address, ["sh", "-ec", script, "sh", ...args])
 
@@ -116,7 +120,7 @@ const measure = Effect.fn("bench.eight")(function* (rounds: number, vms: number)
         ids,
         ids.map(() => 5)
       )
-      const load = Os.loadavg()[0] ?? Number.NaN
+      const load = yield* MeasuredHost.load
       const said = yield* agent("upgrade", "--all", "--kernel", kernel, "--output", "ndjson", ...there)
       const line = TimeLine.make(Event.parseLines(said.split("\n")))
       if (line === undefined || line.blackouts.length !== ids.length) return yield* fail(`no time line: ${said}`)
@@ -131,7 +135,7 @@ const measure = Effect.fn("bench.eight")(function* (rounds: number, vms: number)
 
   const one = "one"
   yield* start(one)
-  return yield* Effect.forEach(
+  const measured = yield* Effect.forEach(
     Array.from({ length: rounds }, (_, index) => index + 1),
     (round) =>
       Effect.gen(function* () {
@@ -143,17 +147,18 @@ const measure = Effect.fn("bench.eight")(function* (rounds: number, vms: number)
         return [alone, together]
       })
   )
+  return { updates: measured.flat(), about: yield* MeasuredHost.about(host, loadBefore) }
 })
 
 const main = Effect.gen(function* () {
   const rounds = yield* whole("rounds", options.rounds, 1)
   const vms = yield* whole("vms", options.vms, 2)
-  const updates = (yield* measure(rounds, vms).pipe(
+  const { about, updates } = yield* measure(rounds, vms).pipe(
     Effect.provide(Hosts.layer.pipe(Layer.provideMerge(NodeContext.layer)))
-  )).flat()
+  )
   yield* Effect.sync(() => {
     process.stdout.write(`\n${Blackouts.render(updates)}\n`)
-    Fs.writeFileSync(options.json, `${JSON.stringify({ version: 1, updates }, undefined, 1)}\n`)
+    Fs.writeFileSync(options.json, Results.toText(Results.Updates, { version: 1, about, updates }))
   })
 }).pipe(Effect.scoped)
 

@@ -15,19 +15,23 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as MeasuredHost from "./MeasuredHost.ts"
 import * as Measurement from "./Measurement.ts"
 import * as Plan from "./Plan.ts"
+import * as Results from "./Results.ts"
 import * as Summary from "./Summary.ts"
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "9" },
-    json: { type: "string", default: "bench.json" },
+    json: { type: "string" },
     here: { type: "boolean", default: false }
   }
 })
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
+// What docs/performance.md is made of, unless it is only this machine's.
+const json = options.json ?? (options.here ? "bench.json" : Path.join(root, "packages/bench/results/calls.json"))
 const say = (text: string) => Effect.sync(() => void process.stderr.write(`${text}\n`))
 
 const compile = (directory: string) =>
@@ -86,7 +90,9 @@ const inHost = Effect.fn("bench.inHost")(function* (directory: string, plan: str
     [yield* bundle(directory), PROGRAM_INSIDE]
   ] as const
   yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
-  const { address } = yield* hosts.start(name, { payload: yield* Hosts.payload })
+  const loadBefore = yield* MeasuredHost.load
+  const host = yield* hosts.start(name, { payload: yield* Hosts.payload })
+  const { address } = host
   for (const [from, to] of programs)
     yield* channel.push(address, Stream.make(new Uint8Array(Fs.readFileSync(from))), to, 0o700)
   // What lies only in the page cache would be gone with the jump.
@@ -104,7 +110,7 @@ const inHost = Effect.fn("bench.inHost")(function* (directory: string, plan: str
   yield* channel.waitReady(address, { timeout: "120 seconds", not: bootId })
   yield* say("measuring what is retrieved")
   const after = yield* inside("after")
-  return `${before}${after}`
+  return { output: `${before}${after}`, about: yield* MeasuredHost.about(host, loadBefore) }
 })
 
 const main = Effect.gen(function* () {
@@ -114,19 +120,26 @@ const main = Effect.gen(function* () {
   const plan = Plan.standard(rounds)
   const text = yield* Schema.encode(Plan.json)(plan)
   const directory = yield* temporary
-  const output = options.here
-    ? yield* here(directory, text)
+  const { about, output } = options.here
+    ? { about: undefined, output: yield* here(directory, text) }
     : yield* Effect.provide(inHost(directory, text), Hosts.layer.pipe(Layer.provideMerge(NodeContext.layer)))
   const measurements = Measurement.fromLines(output)
   const summary = Summary.rows(measurements)
   yield* Effect.sync(() => {
     process.stdout.write(`\n${Summary.render(summary)}\n`)
     Fs.writeFileSync(
-      options.json,
-      `${JSON.stringify({ version: 1, where: options.here ? "here" : "host", plan, summary, measurements }, undefined, 1)}\n`
+      json,
+      Results.toText(Results.Calls, {
+        version: 1,
+        where: options.here ? "here" : "host",
+        ...(about === undefined ? {} : { about }),
+        plan,
+        summary,
+        measurements
+      })
     )
   })
-  yield* say(`\nEvery single figure: ${options.json}`)
+  yield* say(`\nEvery single figure: ${json}`)
 }).pipe(Effect.scoped)
 
 NodeRuntime.runMain(main, { disablePrettyLogger: true })
