@@ -43,6 +43,7 @@ export default defineConfig({
       unit("examples"),
       unit("conformance"),
       unit("bench"),
+      unit("site"),
       browser,
       ...onQemuHosts.map(hosted)
     ]

@@ -58,10 +58,10 @@ const dot = ({ arrows, states }: Graph): string => {
   const ends = arrows.filter(({ to }) => to === END).map(({ from }) => from)
   return [
     "digraph {",
-    'bgcolor="transparent" rankdir=TB nodesep=0.25 ranksep=0.35 color="currentColor" fontcolor="currentColor"',
-    'node [shape=box style=rounded color="currentColor" fontcolor="currentColor" fontname="sans-serif" fontsize=13 height=0.35 margin="0.14,0.06"]',
-    'edge [color="currentColor" fontcolor="currentColor" fontname="sans-serif" fontsize=11 arrowsize=0.7]',
-    `${quoted(BEGIN)} [shape=circle style=filled fillcolor="currentColor" label="" width=0.14 height=0.14]`,
+    'bgcolor="transparent" rankdir=TB nodesep=0.25 ranksep=0.35',
+    'node [shape=box style=rounded fontname="sans-serif" fontsize=13 height=0.35 margin="0.14,0.06"]',
+    'edge [fontname="sans-serif" fontsize=11 arrowsize=0.7]',
+    `${quoted(BEGIN)} [shape=circle style=filled fillcolor="black" label="" width=0.14 height=0.14]`,
     ...ends.map((from) => `${quoted(`${END} ${from}`)} [shape=doublecircle label="" width=0.1 height=0.1]`),
     ...[...states].map(([id, name]) => `${quoted(id)} [label=${quoted(name)}]`),
     ...arrows.map(({ because, from, to }) => {
@@ -79,11 +79,18 @@ const dot = ({ arrows, states }: Graph): string => {
  * @category rendering
  */
 export const render = (viz: Viz, graph: Graph): string => {
-  const svg = viz.renderString(dot(graph), { format: "svg", engine: "dot" })
+  const result = viz.render(dot(graph), { format: "svg", engine: "dot" })
+  if (result.status === "failure") throw new Error(result.errors.map(({ message }) => message).join("; "))
   const names = [...graph.states.values()].join(", ")
-  return svg
-    .slice(svg.indexOf("<svg"))
-    .replace("<svg", `<svg role="img" aria-label=${quoted(`States and how they follow each other: ${names}`)}`)
-    .replaceAll(/<!--.*?-->\n?|<title>.*?<\/title>\n?/gs, "")
-    .trim()
+  const label = quoted(`States and how they follow each other: ${names}`)
+  return (
+    result.output
+      .slice(result.output.indexOf("<svg"))
+      .replaceAll(/<!--.*?-->\n?|<title>.*?<\/title>\n?/gs, "")
+      .replaceAll("&#45;", "-")
+      // Graphviz knows no colour that depends on what is around it. What has none of its own has the whole's.
+      .replaceAll(/"(black|#000000)"/g, '"currentColor"')
+      .replace("<svg", `<svg role="img" aria-label=${label} fill="currentColor"`)
+      .trim()
+  )
 }

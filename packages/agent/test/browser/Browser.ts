@@ -16,12 +16,45 @@ const executable = (): string => {
   )
 }
 
+/** WCAG's contrast of two colours as the browser computes them: rgb(…). */
+export const contrast = (one: string, other: string): number => {
+  const luminance = (color: string) => {
+    const [red = 0, green = 0, blue = 0] = (color.match(/[\d.]+/g) ?? []).map((part) => {
+      const share = Number(part) / 255
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
+    })
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+  }
+  const [dark = 0, bright = 0] = [luminance(one), luminance(other)].sort((a, b) => a - b)
+  return (bright + 0.05) / (dark + 0.05)
+}
+
 export const launch = (): Promise<Browser> => chromium.launch({ executablePath: executable() })
 
 export interface Opened extends AsyncDisposable {
   readonly page: Page
   /** What the browser had to say, and what it asked for beside the page itself. */
   readonly complaints: ReadonlyArray<string>
+}
+
+/** Opens an address; `own` are those that it may ask for. */
+export const visit = async (
+  browser: Browser,
+  url: string,
+  options: { readonly colorScheme: "light" | "dark"; readonly own: (url: string) => boolean }
+): Promise<Opened> => {
+  const page = await browser.newPage({ colorScheme: options.colorScheme, viewport: { width: 1200, height: 900 } })
+  const complaints: Array<string> = []
+  page.on("console", (message) => void complaints.push(`console: ${message.text()}`))
+  page.on("pageerror", (error) => void complaints.push(`error: ${error.message}`))
+  page.on("request", (request) => {
+    if (!options.own(request.url())) complaints.push(`request: ${request.url()}`)
+  })
+  page.on("response", (response) => {
+    if (response.status() >= 400) complaints.push(`${response.status()}: ${response.url()}`)
+  })
+  await page.goto(url)
+  return { page, complaints, [Symbol.asyncDispose]: () => page.close() }
 }
 
 /** Opens a text as a file of its own. */
@@ -33,20 +66,13 @@ export const open = async (
   const directory = mkdtempSync(join(tmpdir(), "liveupdate-test-"))
   const path = join(directory, file.name)
   writeFileSync(path, file.text)
-  const page = await browser.newPage({ colorScheme, viewport: { width: 1200, height: 900 } })
   const url = pathToFileURL(path).href
-  const complaints: Array<string> = []
-  page.on("console", (message) => void complaints.push(`console: ${message.text()}`))
-  page.on("pageerror", (error) => void complaints.push(`error: ${error.message}`))
-  page.on("request", (request) => {
-    if (request.url() !== url) complaints.push(`request: ${request.url()}`)
-  })
-  await page.goto(url)
+  const opened = await visit(browser, url, { colorScheme, own: (asked) => asked === url })
   return {
-    page,
-    complaints,
+    page: opened.page,
+    complaints: opened.complaints,
     [Symbol.asyncDispose]: async () => {
-      await page.close()
+      await opened[Symbol.asyncDispose]()
       rmSync(directory, { recursive: true })
     }
   }

@@ -31,19 +31,6 @@ beforeAll(async () => {
 })
 afterAll(() => browser?.close())
 
-/** WCAG's contrast of two colours as the browser computes them: rgb(…). */
-const contrast = (one: string, other: string): number => {
-  const luminance = (color: string) => {
-    const [red = 0, green = 0, blue = 0] = (color.match(/[\d.]+/g) ?? []).map((part) => {
-      const share = Number(part) / 255
-      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
-    })
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-  }
-  const [dark = 0, bright = 0] = [luminance(one), luminance(other)].sort((a, b) => a - b)
-  return (bright + 0.05) / (dark + 0.05)
-}
-
 describe("the report of a run with three VMs, in a browser", () => {
   for (const colorScheme of colorSchemes)
     it(`is shown without a complaint, legible in ${colorScheme}`, async () => {
@@ -67,10 +54,10 @@ describe("the report of a run with three VMs, in a browser", () => {
         ]
       })
       for (const [what = "", text = "", ground = ""] of colours)
-        assert.isAtLeast(contrast(text, ground), 4.5, `${what}: ${text} on ${ground}`)
+        assert.isAtLeast(Browser.contrast(text, ground), 4.5, `${what}: ${text} on ${ground}`)
       const [[, , ground = ""] = []] = colours
       assert.strictEqual(
-        contrast(ground, "rgb(0, 0, 0)") > contrast(ground, "rgb(255, 255, 255)"),
+        Browser.contrast(ground, "rgb(0, 0, 0)") > Browser.contrast(ground, "rgb(255, 255, 255)"),
         colorScheme === "light"
       )
       assert.deepStrictEqual(opened.complaints, [])
