@@ -60,37 +60,46 @@ const calls = ({ summary }: Results.Calls): string =>
     })
   )
 
+const missing = (command: string): string =>
+  `Nothing that was measured is kept yet: run \`${command}\` on an idle machine, and \`npm run docs\`.`
+
+const howLong = (results: Results.Updates): string => {
+  const ratios = Blackouts.ratios(results.updates)
+  const times = ratios.map((ratio) => ratio.toFixed(2)).join(", ")
+  return `${blackouts(results)}
+
+The slowest of eight stood still ${Summary.median(ratios).toFixed(2)} times as long as the one of the same round (${times}).
+
+${on(results.about)}`
+}
+
 /**
+ * Each table only if its benchmark has left something.
+ *
  * @since 0.1.0
  * @category rendering
  */
-export const render = (results: { readonly calls: Results.Calls; readonly updates: Results.Updates }): string => {
-  const ratios = Blackouts.ratios(results.updates.updates)
-  return `<!-- Made by packages/bench from packages/bench/results: npm run docs -->
+export const render = (results: {
+  readonly calls: Results.Calls | undefined
+  readonly updates: Results.Updates | undefined
+}): string => `<!-- Made by packages/bench from packages/bench/results: npm run docs -->
 
 # What was measured
 
-These tables are made of what the benchmarks have written, every figure of it in
-[packages/bench/results](../packages/bench/results). Run them on your machine: they write those files anew, and \`npm run docs\` makes this page of them.
+These tables are made of what the benchmarks have written into [packages/bench/results](../packages/bench/results), every single figure of it.
+Run them on your machine: they write those files anew, and \`npm run docs\` makes this page of them.
 
 ## How long guests stand still
 
 \`npm run bench:eight\`: live updates of one VM and of eight in turns, on one host. Each guest has 96 MiB and has to have counted on, with no tick missing.
-Seconds; the shares are the slowest guest's, and add up to its blackout. [blackout.md](blackout.md) says what each is, and what it depends on.
+In seconds; the shares are the slowest guest's, and add up to its blackout. [blackout.md](blackout.md) says what each is, and what it depends on.
 
-${blackouts(results.updates)}
-
-The slowest of eight stood still ${Summary.median(ratios).toFixed(2)} times as long as the one of the same round (${ratios.map((ratio) => ratio.toFixed(2)).join(", ")}).
-
-${on(results.updates.about)}
+${results.updates === undefined ? missing("npm run bench:eight") : howLong(results.updates)}
 
 ## What the SDK costs
 
 \`npm run bench\`: the SDK against the same system calls in C, in turns, on the kernel itself. [benchmark.md](benchmark.md#how-to-read-it) says how to read it,
 and where the time goes.
 
-${calls(results.calls)}
-
-${results.calls.about === undefined ? "" : on(results.calls.about)}
+${results.calls === undefined ? missing("npm run bench") : [calls(results.calls), ...(results.calls.about === undefined ? [] : [on(results.calls.about)])].join("\n\n")}
 `
-}

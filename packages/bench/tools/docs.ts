@@ -1,15 +1,19 @@
 // docs/performance.md, from packages/bench/results: npm run docs
 // --check: only says whether it is out of date, and writes nothing.
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
+import type * as Schema from "effect/Schema"
 import * as WrittenPages from "../../agent/tools/WrittenPages.ts"
 import * as PerformancePage from "../src/PerformancePage.ts"
 import * as Results from "../src/Results.ts"
 
-const read = (name: string) => readFileSync(`packages/bench/results/${name}.json`, "utf8")
+const kept = <A, I>(name: string, schema: Schema.Schema<A, I>): A | undefined => {
+  const path = `packages/bench/results/${name}.json`
+  return existsSync(path) ? Results.fromText(schema, readFileSync(path, "utf8")) : undefined
+}
 
 WrittenPages.write({
   "docs/performance.md": PerformancePage.render({
-    calls: Results.fromText(Results.Calls, read("calls")),
-    updates: Results.fromText(Results.Updates, read("updates"))
+    calls: kept("calls", Results.Calls),
+    updates: kept("updates", Results.Updates)
   })
 })

@@ -93,8 +93,8 @@ describe("the site", () => {
   const site = Site.make(repository)
 
   it("has every page of docs/ and every README in its navigation", () => {
-    const wanted = Repository.markdown(repository).filter(
-      (path) => path.startsWith("docs/") || /(^|\/)(README|CONTRIBUTING)\.md$/.test(path)
+    const wanted = Repository.markdown(repository).filter((path) =>
+      /^(docs\/.+|README|CONTRIBUTING|packages\/([^/]+|examples\/src\/[^/]+)\/README)\.md$/.test(path)
     )
     assert.deepStrictEqual(
       wanted.filter((path) => !Navigation.pages.includes(path)),
