@@ -31,7 +31,8 @@ const placeOfPage = (path: string): string =>
         .replace(/^packages\/([^/]+)\/README\.md$/, "$1.md")
         .toLowerCase()
 
-const placeOfSource = (path: string): string => `source/${path}.md`
+/** VitePress takes every `.md` off the end of an address. */
+const placeOfSource = (path: string): string => `source/${path.replace(/\.md$/, "-md")}.md`
 
 const languages: Readonly<Record<string, string>> = {
   ".c": "c",

@@ -35,6 +35,14 @@ const done = (step: Walkthrough.Step) =>
       assert.strictEqual(stdout, step.prints.join("\n"), `what it prints is not what the page says: ${what}`)
   })
 
+/** The rows of docs/security.md: what lies where on a host, with which mode. `ID`, `RUN` and `*` stand for any name. */
+const files = [...read("docs/security.md").matchAll(/^\| `(\/(?:etc|run|var)\/\S+)` +\| (0\d{3}) \|/gm)].map(
+  ([, path = "", mode = ""]) => ({
+    pattern: new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/\bID\b|\bRUN\b|\*/g, "[^/]+")}$`),
+    mode
+  })
+)
+
 /** Where the page's own part ends, and everything that the agent has made is still there. */
 const undoing = blocks.findIndex(({ steps }) => steps.some(({ command }) => command.startsWith("apt-get purge")))
 
@@ -65,13 +73,34 @@ layer(TestHost.layer("install", { bare: true }), { excludeTestServices: true, ti
 
     for (const [index, { elsewhere, line, steps }] of blocks.entries()) {
       if (elsewhere !== undefined) continue
-      if (index === undoing)
+      if (index === undoing) {
         it.effect("the guest has counted through the jump", () =>
           Effect.gen(function* () {
             const host = yield* TestHost.TestHost
             GuestConsole.assertUnharmed(yield* host.waitForTick("web-1"))
           })
         )
+        it.effect("everything that is there now has the owner and the mode that docs/security.md says", () =>
+          Effect.gen(function* () {
+            const host = yield* TestHost.TestHost
+            const found = yield* host.output(
+              "sh",
+              "-c",
+              `for part in etc run var/lib var/cache; do
+                find /$part/liveupdate -type d -printf '%p/ 0%m %U\n' -o ! -type l -printf '%p 0%m %U\n'
+              done`
+            )
+            const wrong = found.split("\n").filter((line) => {
+              const [path = "", mode, owner] = line.split(" ")
+              const row = files.find(({ pattern }) => pattern.test(path))
+              return row?.mode !== mode || owner !== "0"
+            })
+            assert.deepStrictEqual(wrong, [])
+            for (const path of ["/run/liveupdate/vms/web-1/qmp.sock", "/var/lib/liveupdate/vms/web-1/console.log"])
+              assert.include(found, path)
+          })
+        )
+      }
       it.effect(`line ${line}: ${steps[0]?.command.split("\n")[0]}`, () =>
         Effect.forEach(steps, done, { discard: true })
       )

@@ -1,10 +1,11 @@
 /**
  * The site as somebody sees it: built anew, served from this machine alone, opened in a headless Chromium.
  */
-import { execFileSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import { extname, join } from "node:path"
+import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import type { Browser as Chromium } from "playwright-core"
 import { afterAll, beforeAll } from "vitest"
@@ -52,7 +53,7 @@ let browser: Chromium
 let server: Server
 let origin: string
 beforeAll(async () => {
-  execFileSync(process.execPath, ["scripts/run-ts.mjs", "packages/site/src/build.ts"], { cwd: root, stdio: "pipe" })
+  await promisify(execFile)(process.execPath, ["scripts/run-ts.mjs", "packages/site/src/build.ts"], { cwd: root })
   mkdirSync(screenshots, { recursive: true })
   browser = await Browser.launch()
   const served = await serve()
