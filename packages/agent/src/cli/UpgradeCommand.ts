@@ -23,6 +23,7 @@ import * as Resume from "../upgrade/Resume.ts"
 import * as RunEvents from "../upgrade/RunEvents.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
+import * as Traceparent from "../upgrade/Traceparent.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
 import * as Afterwards from "./Afterwards.ts"
 import * as Chosen from "./Chosen.ts"
@@ -123,6 +124,7 @@ const upgrade = Command.make(
             }
           })
           const program = fileURLToPath(new URL("resume.cjs", import.meta.url))
+          const trace = yield* Traceparent.begin(process.env["TRACEPARENT"])
           const checkpoints = process.env["LIVEUPDATE_CHECKPOINTS"]
           const { vms: carried } = yield* Upgrade.upgrade(
             {
@@ -133,6 +135,7 @@ const upgrade = Command.make(
               blackoutDeadline: Duration.seconds(upgrade["max-pause"]),
               watchdog: { file: process.execPath, args: [program, WATCH] },
               force: forced,
+              trace,
               ...(checkpoints === undefined ? {} : { checkpoints: Hooks.checkpoints(checkpoints) })
             },
             log

@@ -33,6 +33,17 @@ export const vmSession = (id: string): string => `liveupdate-vm-${id}`
 export const tokens = Token.names({ ram: 1n, state: 2n })
 
 /**
+ * What goes over with so many VMs: the sessions that the run is about, and the files in them, manifests too.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const count = (vms: number): { readonly sessions: number; readonly files: number } => ({
+  sessions: 1 + vms,
+  files: 1 + vms * (1 + Object.keys(tokens).length)
+})
+
+/**
  * The agent's data in the manifest of the index session, written while the guests run.
  *
  * @since 0.1.0
@@ -46,7 +57,9 @@ export const Index = Schema.Struct({
   /** The operator's programs, none where it is missing. */
   hooks: Schema.optionalWith(Hooks, { exact: true }),
   /** Of phases after the jump, in seconds, where they are not the phases' own. */
-  deadlines: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Number }), { exact: true })
+  deadlines: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Number }), { exact: true }),
+  /** Of the span that the run is, so that the second half is a part of the same trace. */
+  traceparent: Schema.optionalWith(Schema.String, { exact: true })
 })
 
 /**

@@ -26,6 +26,7 @@ import * as HostFacts from "./HostFacts.ts"
 import type * as Phase from "./Phase.ts"
 import * as Recover from "./Recover.ts"
 import type * as SystemdJump from "./SystemdJump.ts"
+import type * as Traceparent from "./Traceparent.ts"
 import { type JournalCorrupt, type NotGivenBack, PreconditionFailed } from "./UpgradeError.ts"
 import type * as Watchdog from "./Watchdog.ts"
 
@@ -72,6 +73,8 @@ export interface UpgradeOptions {
   readonly journal?: string
   /** Keeps other agents away for as long as the run takes: the host's lock, unless told. For a host that is only a model. */
   readonly lock?: Effect.Effect<void, LiveUpdateError, Scope.Scope>
+  /** The trace that the run is a part of; its events and the handover tell of it. */
+  readonly trace?: Traceparent.RunTrace
   /** For tests: programs at moments that are no hooks. */
   readonly checkpoints?: Hooks.Hooks
 }

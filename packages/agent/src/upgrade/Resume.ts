@@ -86,7 +86,7 @@ const leave = ({ id, session }: Handover.Index["vms"][number]) => {
 }
 
 /** What the report needs and the guests don't wait for. */
-const closeAccounts = (from: string, log: RunLog.RunLog) =>
+const closeAccounts = (from: string, { traceparent }: Handover.Index, log: RunLog.RunLog) =>
   Effect.gen(function* () {
     const [calibration, release, kernelStart, started] = yield* Effect.all([
       HostClock.calibrate,
@@ -99,7 +99,13 @@ const closeAccounts = (from: string, log: RunLog.RunLog) =>
       type: "step",
       step: "boot",
       status: "done",
-      detail: { from, to: release, ...kernelStart, agentStarted: started }
+      detail: {
+        from,
+        to: release,
+        ...kernelStart,
+        agentStarted: started,
+        ...(traceparent === undefined ? {} : { traceparent })
+      }
     })
   })
 
@@ -178,7 +184,7 @@ const forward = (options: ResumeOptions) =>
 
       const report = Effect.gen(function* () {
         yield* options.onRunning ?? Effect.void
-        yield* closeAccounts(from, log)
+        yield* closeAccounts(from, index, log)
         yield* CarriedAgent.discard
       })
 

@@ -145,7 +145,7 @@ export const open = (options: {
               status: "done",
               ...(options?.describe === undefined ? {} : { detail: options.describe(value) })
             }),
-          onFailure: (error) => emit({ ...about, status: "failed", detail: { reason: reasonOf(error) } })
+          onFailure: (error) => emit({ ...about, status: "failed", detail: failureOf(error) })
         })
       )
     }
@@ -170,6 +170,27 @@ export const open = (options: {
  * @category accessors
  */
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/**
+ * What an event tells of an error: what a person is told, and the fields by which a program counts it.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const failureOf = (error: unknown): Readonly<Record<string, string>> => {
+  const fields: Readonly<Record<string, unknown>> = typeof error === "object" && error !== null ? { ...error } : {}
+  const text = (name: string, ...values: ReadonlyArray<unknown>): Readonly<Record<string, string>> => {
+    const value = values.find((value) => typeof value === "string")
+    return typeof value === "string" ? { [name]: value } : {}
+  }
+  return {
+    reason: reasonOf(error),
+    ...text("error", fields["_tag"]),
+    ...text("operation", fields["operation"]),
+    // The SDK says `errno`, what reads files and sockets `code`: both are the kernel's name for it.
+    ...text("errno", fields["errno"], fields["code"])
+  }
+}
 
 /**
  * All runs, oldest first: their names sort by time.

@@ -35,7 +35,7 @@ import * as Pause from "./phases/Pause.ts"
 import * as PreserveRunning from "./phases/PreserveRunning.ts"
 import * as PreserveState from "./phases/PreserveState.ts"
 import * as SaveState from "./phases/SaveState.ts"
-import { type RunLog, reasonOf } from "./RunLog.ts"
+import { failureOf, type RunLog, reasonOf } from "./RunLog.ts"
 import { PreconditionFailed, RolledBack } from "./UpgradeError.ts"
 import * as Watchdog from "./Watchdog.ts"
 
@@ -99,6 +99,7 @@ const preflight = (options: Preflight.UpgradeOptions, log: RunLog) =>
         to: image.release,
         image: image.path,
         vms,
+        ...options.trace,
         ...(stopped.length > 0 ? { stopped } : {}),
         ...(options.abandon === undefined || options.abandon.length === 0 ? {} : { abandoned: options.abandon }),
         ...(unknown.length > 0 ? { unknown } : {})
@@ -306,7 +307,7 @@ export const upgrade = (
             return { _tag: "dry-run", run: log.run, vms } satisfies DryRun
           }
           const error = new RolledBack({ step: stepOf(state, failures), cause: causeOf(state, failures), notResumed })
-          yield* log.emit({ type: "outcome", result: "rolled-back", message: error.message })
+          yield* log.emit({ type: "outcome", result: "rolled-back", message: error.message, detail: whyOf(error) })
           yield* log.flush
           return yield* error
         })
@@ -326,6 +327,9 @@ export const upgrade = (
       })
     })
   )
+
+/** For those who count: no step tells of a deadline, of a signal, or of a hook between two steps. */
+const whyOf = ({ step, cause }: RolledBack) => ({ phase: step, ...failureOf(cause) })
 
 const stepOf = ({ why }: Machine.State, failures: Driver.Ended["failures"]): string =>
   why?.phase ?? failures[0]?.phase ?? "preflight"

@@ -10,9 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Apart from "../../vmm/Apart.ts"
 import { type Carrying, made } from "../Carrying.ts"
 import * as Files from "../Files.ts"
+import * as Handover from "../Handover.ts"
 import * as Hooks from "../Hooks.ts"
 import * as Phase from "../Phase.ts"
-import { reasonOf } from "../RunLog.ts"
+import { failureOf } from "../RunLog.ts"
 import type * as SystemdJump from "../SystemdJump.ts"
 
 /**
@@ -51,14 +52,16 @@ export const run = (
       type: "step",
       step: "jump",
       status: "started",
-      detail: { ...(yield* cost), way: options.jump === undefined ? "direct" : "systemd" }
+      detail: {
+        ...(yield* cost),
+        way: options.jump === undefined ? "direct" : "systemd",
+        ...Handover.count(vms.size)
+      }
     })
     yield* log.flush
     const jump: Effect.Effect<never, unknown, Kexec.Kexec> =
       options.jump?.jump(log.run, [index, ...[...vms.values()].map((vm) => made(vm).preservation)]) ?? Kexec.jump
     return yield* jump.pipe(
-      Effect.tapError((error) =>
-        log.emit({ type: "step", step: "jump", status: "failed", detail: { reason: reasonOf(error) } })
-      )
+      Effect.tapError((error) => log.emit({ type: "step", step: "jump", status: "failed", detail: failureOf(error) }))
     )
   }).pipe(Effect.onError(() => Apart.run(undo(carrying.hooks, { run: carrying.log.run }))))

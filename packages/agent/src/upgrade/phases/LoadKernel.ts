@@ -28,7 +28,7 @@ export const phase = Phase.host("load-kernel", "before", Duration.minutes(3))
  * @since 0.1.0
  * @category operations
  */
-export const preserveIndex = ({ options: { deadlines }, log, hooks, vms }: Carrying) =>
+export const preserveIndex = ({ options: { deadlines, trace }, log, hooks, vms }: Carrying) =>
   Effect.flatMap(HostFacts.bootId, (boot) =>
     Effect.tap(Preservation.open({ session: Handover.indexSession, files: {} }), (preservation) =>
       preservation.complete(Handover.Index, {
@@ -37,7 +37,8 @@ export const preserveIndex = ({ options: { deadlines }, log, hooks, vms }: Carry
         boot,
         vms: [...vms.keys()].map((id) => ({ id, session: Handover.vmSession(id) })),
         ...(Object.keys(hooks).length === 0 ? {} : { hooks }),
-        ...(deadlines === undefined ? {} : { deadlines })
+        ...(deadlines === undefined ? {} : { deadlines }),
+        ...(trace === undefined ? {} : { traceparent: trace.traceparent })
       })
     )
   )
