@@ -85,7 +85,7 @@ for (const [name, results] of [
 // What must not come into the resume path; each of the first was seen to cost a blackout tens of milliseconds, the others are for tests
 // and for an operator who has time.
 const forbidden =
-  /node_modules\/(@effect\/|pino|smol-toml|fast-check|fzstd)|sdk\/dist\/(SimulatedHost|KernelImage|internal\/(model|image)\/)|agent\/dist\/(upgrade\/([Dd]octor|report\/)|config\/)/
+  /node_modules\/(@effect\/|pino|smol-toml|fast-check|fzstd)|sdk\/dist\/(SimulatedHost|KernelImage|internal\/(model|image)\/)|agent\/dist\/(upgrade\/([Dd]octor|report\/)|config\/|metrics\/|traces\/)/
 const offenders = Object.entries(resume.metafile.outputs)
   .flatMap(([, output]) => Object.entries(output.inputs))
   .filter(([path, { bytesInOutput }]) => forbidden.test(path) && bytesInOutput > 0)

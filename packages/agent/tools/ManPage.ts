@@ -1,8 +1,8 @@
 /**
  * agent.1: every command with its options from the parser's own definitions, keys of the configuration from its Schema, exit codes from README.
  */
-import { VERSION } from "../src/cli/AgentCommand.ts"
 import * as Reference from "../src/cli/Reference.ts"
+import { VERSION } from "../src/cli/Version.ts"
 import * as ConfigurationFile from "../src/config/ConfigurationFile.ts"
 import * as Settings from "../src/config/Settings.ts"
 

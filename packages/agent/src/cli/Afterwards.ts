@@ -1,5 +1,5 @@
 /**
- * What no guest waits for after `agent resume`: VMMs get their places, and the journal hears what happened. The first process's comes before
+ * What no guest waits for after `agent resume`: others are to be told of it, VMMs get their places, and the journal hears what happened. The first process's comes before
  * systemd, and waits for it with nothing in hand any more.
  *
  * @since 0.1.0
@@ -16,5 +16,12 @@ const PATIENCE = Duration.minutes(2)
  * @since 0.1.0
  * @category running
  */
-export const run = ({ beforeSystemd = false }: { readonly beforeSystemd?: boolean } = {}) =>
-  Effect.zipRight(JournalLog.catchUp(beforeSystemd ? PATIENCE : Duration.zero), Slice.placeAll)
+export const run = ({
+  beforeSystemd = false,
+  told
+}: {
+  readonly beforeSystemd?: boolean
+  /** Notes what others are to be told of. */
+  readonly told: Effect.Effect<void>
+}) =>
+  Effect.all([told, JournalLog.catchUp(beforeSystemd ? PATIENCE : Duration.zero), Slice.placeAll], { discard: true })

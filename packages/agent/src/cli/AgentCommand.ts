@@ -9,6 +9,7 @@ import type * as HashMap from "effect/HashMap"
 import * as ConfigCommands from "./ConfigCommands.ts"
 import * as DoctorCommand from "./DoctorCommand.ts"
 import * as HostCommands from "./HostCommands.ts"
+import * as MetricsCommands from "./MetricsCommands.ts"
 import * as ParkCommands from "./ParkCommands.ts"
 import * as PlanCommand from "./PlanCommand.ts"
 import * as ReportCommand from "./ReportCommand.ts"
@@ -36,6 +37,7 @@ export const command = Command.make("agent").pipe(
   Command.withSubcommands([
     ...UpgradeCommand.commands,
     ReportCommand.command,
+    ...MetricsCommands.commands,
     PlanCommand.command,
     ...ParkCommands.commands,
     DoctorCommand.command,
@@ -44,9 +46,3 @@ export const command = Command.make("agent").pipe(
     HostCommands.command
   ])
 )
-
-/**
- * @since 0.1.0
- * @category constants
- */
-export const VERSION = "0.1.0"

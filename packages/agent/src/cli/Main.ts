@@ -18,8 +18,9 @@ import * as Layers from "./Layers.ts"
 import * as Log from "./Log.ts"
 import { Exited, run } from "./Runner.ts"
 import { UsageError } from "./UsageError.ts"
+import { VERSION } from "./Version.ts"
 
-const cli = Command.run(AgentCommand.command, { name: "agent", version: AgentCommand.VERSION })
+const cli = Command.run(AgentCommand.command, { name: "agent", version: VERSION })
 
 /** The parser answers an unknown subcommand of a group with the names of the groups. */
 const checkSubcommand = ([, , group = "", name]: ReadonlyArray<string>): Effect.Effect<void, UsageError> => {

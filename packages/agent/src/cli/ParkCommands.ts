@@ -7,6 +7,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Parked from "../upgrade/Parked.ts"
+import * as Unpublished from "../upgrade/Unpublished.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
 import { UsageError } from "./UsageError.ts"
@@ -63,7 +64,8 @@ const discard = Command.make(
           return yield* new UsageError({
             message: `This ends VM ${vm} for good: its memory is freed, only its disks stay. If you mean it, add --yes. To bring it back: agent resume --vm ${vm}`
           })
-        const left = yield* Parked.discard(vm)
+        const told = Unpublished.watch(() => undefined)
+        const left = yield* Effect.ensuring(Parked.discard(vm, { listener: told.listener }), told.note)
         const others = left.length === 0 ? "No other VM is parked." : `Parked still: ${left.join(", ")}.`
         yield* Output.result(
           output,

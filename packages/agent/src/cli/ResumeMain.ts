@@ -12,6 +12,7 @@ import * as Logger from "effect/Logger"
 import type { Event } from "../upgrade/Event.ts"
 import { type ResumeOptions, resume } from "../upgrade/Resume.ts"
 import type { Listener } from "../upgrade/RunLog.ts"
+import * as Unpublished from "../upgrade/Unpublished.ts"
 import * as Afterwards from "./Afterwards.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
@@ -111,15 +112,19 @@ export const start = (args: ReadonlyArray<string>): void => {
 
 const main = (format: Output.Format): void => {
   const beforeSystemd = process.env["LIVEUPDATE_READY_FD"] !== undefined
+  const told = Unpublished.watch(Output.eventListener(format))
   run(
     Effect.scoped(
       Effect.gen(function* () {
         const { ready } = yield* Supervision.make("Brings virtual machines back")
-        const resumed = yield* program(Output.eventListener(format), { onReady: ready("The guests run") })
+        const resumed = yield* program(told.listener, { onReady: ready("The guests run") })
         if (beforeSystemd) yield* markResumed
         yield* Output.resumed(format, resumed)
         yield* ready(Output.sentence(resumed))
       })
-    ).pipe(Effect.ensuring(Afterwards.run({ beforeSystemd })), Effect.provide(Layers.hostWith({ command: keeper() })))
+    ).pipe(
+      Effect.ensuring(Afterwards.run({ beforeSystemd, told: told.note })),
+      Effect.provide(Layers.hostWith({ command: keeper() }))
+    )
   )
 }

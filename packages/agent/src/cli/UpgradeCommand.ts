@@ -14,6 +14,7 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Effective from "../config/Effective.ts"
 import type { Said } from "../config/Origin.ts"
+import * as Accounts from "../metrics/Accounts.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
 import * as JournalLog from "../upgrade/JournalLog.ts"
 import * as After from "../upgrade/phases/After.ts"
@@ -24,6 +25,7 @@ import * as RunEvents from "../upgrade/RunEvents.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
 import * as Traceparent from "../upgrade/Traceparent.ts"
+import * as Unpublished from "../upgrade/Unpublished.ts"
 import * as Upgrade from "../upgrade/Upgrade.ts"
 import * as Afterwards from "./Afterwards.ts"
 import * as Chosen from "./Chosen.ts"
@@ -60,6 +62,16 @@ const deadlinesOf = (
         })
       )
 }
+
+/** One that was begun says in its log how it ended; another agent's is that one's. */
+const hasLog = ({ _tag }: { readonly _tag: string }): boolean => _tag === "RolledBack" || _tag === "JoinedRunFailed"
+
+/** Who may not write there has touched nothing, either; and it is the refusal itself that counts. */
+const noteRefusal = (error: unknown) =>
+  Accounts.refused(error).pipe(
+    Effect.catchTag("PermissionDenied", () => Effect.void),
+    Effect.catchAll((problem) => Effect.logWarning("the refusal can't be counted", problem.message))
+  )
 
 const upgrade = Command.make(
   "upgrade",
@@ -116,13 +128,13 @@ const upgrade = Command.make(
       const start = Effect.scoped(
         Effect.gen(function* () {
           const [show, note] = [Output.eventListener(output), yield* JournalLog.listener(run)]
-          const log = yield* RunLog.open({
-            run,
-            listener: (event) => {
-              show(event)
-              note(event)
-            }
+          const told = Unpublished.watch((event) => {
+            show(event)
+            note(event)
           })
+          // When the guests run again: the scope closes after the run is over.
+          yield* Effect.addFinalizer(() => told.note)
+          const log = yield* RunLog.open({ run, listener: told.listener })
           const program = fileURLToPath(new URL("resume.cjs", import.meta.url))
           const trace = yield* Traceparent.begin(process.env["TRACEPARENT"])
           const checkpoints = process.env["LIVEUPDATE_CHECKPOINTS"]
@@ -151,7 +163,7 @@ const upgrade = Command.make(
         kernel: chosen.kernel,
         vms: chosen.vms,
         listener: Output.eventListener(output)
-      })
+      }).pipe(Effect.tapError((error) => (hasLog(error) ? Effect.void : noteRefusal(error))))
     })
 ).pipe(
   Command.withDescription(
@@ -173,16 +185,18 @@ const resume = Command.make(
     ),
     output: Shared.output
   },
-  ({ vms, unverified, output }) =>
-    Effect.flatMap(
+  ({ vms, unverified, output }) => {
+    const told = Unpublished.watch(Output.eventListener(output))
+    return Effect.flatMap(
       Resume.resume({
-        listener: Output.eventListener(output),
+        listener: told.listener,
         force: forced,
         unverified,
         ...(vms.length === 0 ? {} : { vms })
       }),
       (resumed) => Output.resumed(output, resumed)
-    ).pipe(Effect.ensuring(Afterwards.run()))
+    ).pipe(Effect.ensuring(Afterwards.run({ told: told.note })))
+  }
 ).pipe(
   Command.withDescription(
     "After the jump, or after an interrupted upgrade: bring the VMs back. systemd calls it at boot"

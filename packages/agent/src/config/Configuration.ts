@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as ListenAddress from "../metrics/ListenAddress.ts"
 import * as CommandLine from "../upgrade/CommandLine.ts"
 import * as Hooks from "../upgrade/Hooks.ts"
 import type * as Phase from "../upgrade/Phase.ts"
@@ -75,6 +76,10 @@ const text = Schema.String.pipe(Schema.pattern(/^[^\p{Cc}]+$/u))
 const absolutePath = Schema.String.pipe(Schema.pattern(/^\/[^\p{Cc}]*$/u))
 const program = Schema.String.pipe(Schema.pattern(/^(\/[^\p{Cc}]*|[^\p{Cc}/]+)$/u))
 
+const orNone = (schema: Schema.Schema<string>): Schema.Schema<string> => Schema.Union(Schema.Literal(""), schema)
+const listen = Schema.String.pipe(Schema.filter((address) => ListenAddress.parse(address) !== undefined))
+const httpUrl = Schema.String.pipe(Schema.filter((url) => /^https?:\/\/[^\s/]/.test(url) && URL.canParse(url)))
+
 const timed = [...Before.phases, ...After.phases].filter((phase): phase is Timed => phase.side !== "at")
 
 type Timed = Exclude<(typeof Before.phases)[number] | (typeof After.phases)[number], { readonly name: "jump" }>
@@ -138,6 +143,26 @@ export const Configuration = Schema.Struct({
       what: "where the programs are that are run at named moments ([hooks](failures.md#hooks))",
       values: "an absolute path",
       default: Hooks.directory
+    })
+  }),
+  metrics: Schema.Struct({
+    textfile: setting(orNone(absolutePath), {
+      what: "the file that is written after each live update, for node-exporter's textfile collector ([metrics](metrics.md)); its directory has to be there",
+      values: 'an absolute path, or "" for none',
+      default: ""
+    }),
+    listen: setting(listen, {
+      what: "where `agent serve-metrics` listens",
+      values: "ADDRESS:PORT, such as 127.0.0.1:9842, [::1]:9842, or :9842 for all addresses",
+      default: "127.0.0.1:9842",
+      flag: { name: "--listen", of: "serve-metrics" }
+    })
+  }),
+  traces: Schema.Struct({
+    endpoint: setting(orNone(httpUrl), {
+      what: "who is sent the trace of each live update: a collector that takes OTLP over HTTP; `/v1/traces` is added ([traces](metrics.md#traces))",
+      values: 'a URL http:// or https://, such as "http://localhost:4318", or "" for none',
+      default: ""
     })
   }),
   vm: Schema.Struct({

@@ -12,6 +12,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as ReplacedFile from "./ReplacedFile.ts"
 import { codeOf } from "./SystemError.ts"
 import { VM_ID_PATTERN, type VmPaths, type VmRecord } from "./Vm.ts"
 import { decodeRecord } from "./VmRecordCodec.ts"
@@ -109,29 +110,6 @@ const RECORD = "vm.json"
 const attempt = <A>(operation: string, path: string, run: () => A): Effect.Effect<A, VmStoreFailed> =>
   Effect.try({ try: run, catch: (error) => new VmStoreFailed({ operation, path, code: codeOf(error) }) })
 
-const syncDirectory = (path: string): void => {
-  const fd = fs.openSync(path, "r")
-  try {
-    fs.fsyncSync(fd)
-  } finally {
-    fs.closeSync(fd)
-  }
-}
-
-/** After this returns the file has the new text, and before it the old one; never half of it. */
-const replaceFile = (directory: string, name: string, text: string): void => {
-  const temporary = join(directory, `${name}.tmp`)
-  const fd = fs.openSync(temporary, "w", 0o600)
-  try {
-    fs.writeFileSync(fd, text)
-    fs.fsyncSync(fd)
-  } finally {
-    fs.closeSync(fd)
-  }
-  fs.renameSync(temporary, join(directory, name))
-  syncDirectory(directory)
-}
-
 /** `mkdir` leaves an existing directory's mode alone: a looser one is made tight. */
 const privateDirectory = (path: string): void => {
   fs.mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -191,8 +169,8 @@ const make = (roots: VmStoreRoots): VmStore["Type"] => {
   const put = Effect.fn("VmStore.put")(function* (record: VmRecord) {
     const { stateDir } = yield* prepare(record.id)
     yield* attempt("write", join(stateDir, RECORD), () => {
-      replaceFile(stateDir, RECORD, `${JSON.stringify(record, undefined, 2)}\n`)
-      syncDirectory(roots.state)
+      ReplacedFile.write(join(stateDir, RECORD), `${JSON.stringify(record, undefined, 2)}\n`)
+      ReplacedFile.syncDirectory(roots.state)
     })
   })
 
