@@ -2,25 +2,27 @@ import { defineConfig } from "vitest/config"
 
 const onQemuHosts = ["e2e", "soak", "faults"]
 
+/** Each needs a program of others, which `node scripts/setup.mjs --NAME` gets. */
+const withTools = ["browser", "prometheus"]
+
 const unit = (name: string) => ({
   test: {
     name,
     root: `packages/${name}`,
     include: ["test/**/*.test.ts"],
-    exclude: [...onQemuHosts, "browser"].map((folder) => `test/${folder}/**`)
+    exclude: [...onQemuHosts, ...withTools].map((folder) => `test/${folder}/**`)
   }
 })
 
-/** Needs a browser, which `node scripts/setup.mjs --browser` installs. */
-const browser = {
+const tooled = (name: string) => ({
   test: {
-    name: "browser",
+    name,
     root: "packages",
-    include: ["*/test/browser/**/*.test.ts"],
+    include: [`*/test/${name}/**/*.test.ts`],
     testTimeout: 60_000,
     hookTimeout: 60_000
   }
-}
+})
 
 const hosted = (name: string) => ({
   test: {
@@ -44,7 +46,7 @@ export default defineConfig({
       unit("conformance"),
       unit("bench"),
       unit("site"),
-      browser,
+      ...withTools.map(tooled),
       ...onQemuHosts.map(hosted)
     ]
   }

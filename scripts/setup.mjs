@@ -3,11 +3,12 @@
 //   node scripts/setup.mjs             workspace: dependencies at the locked versions, build
 //   node scripts/setup.mjs --host      and the Debian packages that build and run the QEMU host
 //   node scripts/setup.mjs --browser   and the browser that tests look at reports with, unless LIVEUPDATE_CHROMIUM names one
+//   node scripts/setup.mjs --prometheus  and the Prometheus that tests have metrics scraped by, unless LIVEUPDATE_PROMETHEUS names one
 //
 // Exit code 5: something is missing that only the person at the keyboard can put right; the message says what.
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { userInfo } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -86,6 +87,29 @@ const installBrowser = () => {
     installPackages("tests look at reports with a browser from", ["chromium-headless-shell"])
 }
 
+/** Unpacked, not installed: nothing of it runs on this machine but for tests, and it needs no root. */
+const unpackPrometheus = () => {
+  const wanted = ["prometheus", "promtool"]
+  const inside = (directory) => wanted.every((name) => existsSync(join(directory, name)))
+  const unpacked = join(root, "packages/agent/build/prometheus")
+  if (process.env.LIVEUPDATE_PROMETHEUS !== undefined || inside("/usr/bin") || inside(join(unpacked, "usr/bin"))) return
+  if (spawnSync("dpkg-deb", ["--version"]).status !== 0)
+    refuse(
+      "metrics are scraped by Debian's Prometheus, and this is no Debian system: LIVEUPDATE_PROMETHEUS names a directory with prometheus and promtool"
+    )
+  const download = join(unpacked, "package")
+  rmSync(unpacked, { recursive: true, force: true })
+  mkdirSync(download, { recursive: true })
+  const get = () => spawnSync("apt-get", ["download", "prometheus"], { cwd: download, encoding: "utf8" })
+  if (get().status !== 0) {
+    refreshLists(["prometheus"])
+    const { status, stderr } = get()
+    if (status !== 0) refuse(`Debian's package prometheus can't be had:\n${stderr}`)
+  }
+  work("unpacking prometheus", "dpkg-deb", ["-x", join(download, readdirSync(download)[0]), unpacked])
+  rmSync(download, { recursive: true })
+}
+
 /** A root file system has many owners; a user who isn't root needs ids for them. */
 const checkSubordinateIds = () => {
   const { username, uid } = userInfo()
@@ -102,7 +126,8 @@ const checkSubordinateIds = () => {
   }
 }
 
-const install = (missing) => {
+/** Fails where nobody may. */
+const refreshLists = (missing) => {
   if (!asRoot && spawnSync("sudo", ["-n", "true"]).status !== 0)
     refuse(
       `these Debian packages are missing; install them and run the command again:\n\n  sudo apt-get install ${missing.join(" ")}\n`
@@ -110,6 +135,11 @@ const install = (missing) => {
   const [command, prefix] = asRoot ? ["apt-get", []] : ["sudo", ["-n", "apt-get"]]
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
   work("refreshing the package lists", command, [...prefix, "update"], { env })
+  return { command, prefix, env }
+}
+
+const install = (missing) => {
+  const { command, prefix, env } = refreshLists(missing)
   work(
     `installing ${missing.join(" ")}`,
     command,
@@ -123,3 +153,4 @@ installDependencies()
 build()
 if (process.argv.includes("--host")) installHost()
 if (process.argv.includes("--browser")) installBrowser()
+if (process.argv.includes("--prometheus")) unpackPrometheus()
