@@ -6,11 +6,17 @@ import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Event from "../../src/upgrade/Event.ts"
 import * as GuestConsole from "./GuestConsole.ts"
+import * as Observers from "./Observers.ts"
 import * as SystemdHost from "./SystemdHost.ts"
 import * as TestHost from "./TestHost.ts"
 
+/** What the jump through systemd has said, and from which kernel it went. */
+let through: { readonly events: ReadonlyArray<Event.Event>; readonly before: string } | undefined
+
 layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minutes" })("systemd", (it) => {
   it.effect("a guest, and a service with a store of its own", () => SystemdHost.prepare)
+
+  it.effect("others want to know: node-exporter, and a collector of traces", () => Observers.prepare)
 
   it.effect("systemd refuses to go: the guest runs on, and nothing is left in the store", () =>
     Effect.gen(function* () {
@@ -41,7 +47,9 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
 
   it.effect("--jump systemd: the guest lives, systemd brings its sessions, and what the other service has stored", () =>
     Effect.gen(function* () {
-      const { cache, complaints, passed, place, steps } = yield* SystemdHost.round("systemd")
+      const before = yield* Effect.flatMap(TestHost.TestHost, (host) => host.release)
+      const { cache, complaints, events, passed, place, steps } = yield* SystemdHost.round("systemd")
+      through = { events, before }
       assert.deepStrictEqual(passed.split(":").sort(), [
         "liveupdate-session-liveupdate-index",
         `liveupdate-session-liveupdate-vm-${SystemdHost.vm}`
@@ -52,6 +60,14 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
       assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
       assert.deepStrictEqual(steps, SystemdHost.secondHalf)
       assert.strictEqual(place, SystemdHost.inSlice)
+    })
+  )
+
+  it.effect("after one roll-back and one success everybody was told, when the guests ran", () =>
+    Effect.gen(function* () {
+      const { events, before } = through ?? assert.fail("there was no jump")
+      yield* Observers.assertTold(events)
+      yield* Observers.assertMetrics({ before })
     })
   )
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage } from "node:http"
 import type { AddressInfo } from "node:net"
+import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as RunTrace from "../../src/traces/RunTrace.ts"
 
@@ -56,3 +57,26 @@ export const spansOf = ({ resourceSpans }: RunTrace.TracesData) =>
 export const attributes = (
   list: ReadonlyArray<{ readonly key: string; readonly value: object }>
 ): Readonly<Record<string, unknown>> => Object.fromEntries(list.map(({ key, value }) => [key, Object.values(value)[0]]))
+
+/** One trace, one root, ids that are each there once, every span within its parent. */
+export const assertWhole = (data: RunTrace.TracesData) => {
+  const spans = spansOf(data)
+  const byId = new Map(spans.map(({ span }) => [span.spanId, span]))
+  assert.strictEqual(byId.size, spans.length, "ids are each there once")
+  assert.lengthOf([...new Set(spans.map(({ span }) => span.traceId))], 1)
+  const roots = spans.filter(({ span }) => span.parentSpanId === undefined || !byId.has(span.parentSpanId))
+  assert.deepStrictEqual(
+    roots.map(({ span }) => span.name),
+    ["live update"]
+  )
+  for (const { span } of spans) {
+    assert.match(span.traceId, /^[0-9a-f]{32}$/)
+    assert.match(span.spanId, /^[0-9a-f]{16}$/)
+    assert.isTrue(BigInt(span.startTimeUnixNano) <= BigInt(span.endTimeUnixNano), span.name)
+    const parent = byId.get(span.parentSpanId ?? "")
+    if (parent === undefined) continue
+    assert.isTrue(BigInt(parent.startTimeUnixNano) <= BigInt(span.startTimeUnixNano), `${span.name} in ${parent.name}`)
+    assert.isTrue(BigInt(parent.endTimeUnixNano) >= BigInt(span.endTimeUnixNano), `${span.name} in ${parent.name}`)
+  }
+  return { spans, byId }
+}

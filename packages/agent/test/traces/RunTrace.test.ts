@@ -27,27 +27,7 @@ const traced = threeVms.map((event): Event.Event => {
 
 const made = (events: ReadonlyArray<Event.Event>) => RunTrace.make(run, events, host) ?? assert.fail("no trace")
 
-const check = (data: RunTrace.TracesData) => {
-  const spans = Collector.spansOf(data)
-  const byId = new Map(spans.map(({ span }) => [span.spanId, span]))
-  assert.strictEqual(byId.size, spans.length, "ids are each there once")
-  assert.lengthOf([...new Set(spans.map(({ span }) => span.traceId))], 1)
-  const roots = spans.filter(({ span }) => span.parentSpanId === undefined || !byId.has(span.parentSpanId))
-  assert.deepStrictEqual(
-    roots.map(({ span }) => span.name),
-    ["live update"]
-  )
-  for (const { span } of spans) {
-    assert.match(span.traceId, /^[0-9a-f]{32}$/)
-    assert.match(span.spanId, /^[0-9a-f]{16}$/)
-    assert.isTrue(BigInt(span.startTimeUnixNano) <= BigInt(span.endTimeUnixNano), span.name)
-    const parent = byId.get(span.parentSpanId ?? "")
-    if (parent === undefined) continue
-    assert.isTrue(BigInt(parent.startTimeUnixNano) <= BigInt(span.startTimeUnixNano), `${span.name} in ${parent.name}`)
-    assert.isTrue(BigInt(parent.endTimeUnixNano) >= BigInt(span.endTimeUnixNano), `${span.name} in ${parent.name}`)
-  }
-  return { spans, byId }
-}
+const check = Collector.assertWhole
 
 const named = (spans: ReturnType<typeof Collector.spansOf>, name: string, vm?: string) =>
   spans.filter(
