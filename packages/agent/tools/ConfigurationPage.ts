@@ -62,7 +62,7 @@ has a configuration of its own.
   what is no TOML; all of it at once, with file and line. Variables that begin like a key's are held to the same.
 - It decides what root does. So it has to be root's (or of whoever runs the agent) and writable by nobody else, and so do the directories
   that it is in, but for those in which nobody can replace another one's file (mode 1777). If not, it is refused (exit code 5).
-- \`agent upgrade\`, \`plan\`, \`doctor --kernel\`, \`vm start\`, \`vm stop\` and \`config\` read it. All others work with a file that is
+- \`agent upgrade\`, \`plan\`, \`doctor --kernel\`, \`vm start\`, \`vm stop\`, \`serve-metrics\`, \`publish\` and \`config\` read it. All others work with a file that is
   broken: \`agent status\`, \`park\`, \`discard\`, \`doctor\`.
 
 ## Keys

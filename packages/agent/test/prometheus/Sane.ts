@@ -70,7 +70,7 @@ export const values = (prometheus: Prometheus, { carried, pausedInVain, way }: S
     yield* is('liveupdate_blackout_seconds_count{result="succeeded"}', carried)
     yield* is('liveupdate_blackout_seconds_bucket{result="succeeded",le="+Inf"}', carried)
     yield* is('liveupdate_blackout_seconds_bucket{result="succeeded",le="0.05"}', 0)
-    yield* is('liveupdate_blackout_seconds_bucket{result="succeeded",le=~"60(\\.0)?"}', carried)
+    yield* is('liveupdate_blackout_seconds_bucket{result="succeeded",le=~"60([.]0)?"}', carried)
     yield* is('liveupdate_blackout_seconds_count{result="rolled_back"}', pausedInVain)
     const blackout = yield* within('liveupdate_blackout_seconds_sum{result="succeeded"}', 0.05 * carried, 60 * carried)
     yield* within("sum(liveupdate_blackout_share_seconds_total)", blackout - 0.001, blackout + 0.001)
