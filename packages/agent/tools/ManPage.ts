@@ -85,6 +85,10 @@ export const text = (readme: string): string =>
     ),
     ".SH ENVIRONMENT",
     term(bold("LIVEUPDATE_CONFIG"), "the configuration's file; --config comes first"),
+    term(
+      ["NO_COLOR", "CI", "TERM=dumb"].map(bold).join(", "),
+      "with any of them nothing is drawn on a terminal while a live update goes on; there are lines only"
+    ),
     ".SH EXIT STATUS",
     ...exitCodes(readme).map(([codes, meaning]) => term(bold(codes), meaning)),
     ".SH FILES",

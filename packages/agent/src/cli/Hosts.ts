@@ -22,6 +22,7 @@ import { NeedsOperator, type PreconditionFailed } from "../upgrade/UpgradeError.
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
 import * as AgentPackage from "./AgentPackage.ts"
 import { ExitCode } from "./ExitCode.ts"
+import * as LiveBar from "./LiveBar.ts"
 import * as Output from "./Output.ts"
 import { Exited } from "./Runner.ts"
 import { UsageError } from "./UsageError.ts"
@@ -194,7 +195,7 @@ export const upgrade = (
 ) =>
   Effect.gen(function* () {
     const name = yield* nameOf(host)
-    const listener = Output.eventListener(options.output)
+    const listener = yield* LiveBar.listener(options.output)
     const seen: Seen = { events: [], run: undefined }
     if ((yield* firstHalf(name, options.arguments, seen, listener)) === "ended") {
       // A dry run.
@@ -224,7 +225,7 @@ export const upgrade = (
       return yield* Effect.fail(new Exited(outcome?.result === "rolled-back" ? 6 : 7))
     }
     if (options.output === "human") yield* Output.result("human", outcome.message, {})
-  }).pipe(Effect.provide(layer))
+  }).pipe(Effect.scoped, Effect.provide(layer))
 
 const INSTALLED_FROM = "/var/cache/liveupdate-agent.deb"
 

@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
-import { destination, pino } from "pino"
+import { pino } from "pino"
 
 const text = (part: unknown): string =>
   typeof part === "string" ? part : part instanceof Error ? part.message : JSON.stringify(part)
@@ -34,7 +34,8 @@ export const layer = (level: LogLevel.LogLevel = LogLevel.Info): Layer.Layer<nev
       level: "trace",
       ...(process.env["JOURNAL_STREAM"] === undefined ? {} : { hooks: { streamWrite: forJournal } })
     },
-    destination({ dest: 2, sync: true })
+    // Not the descriptor: what is drawn at the bottom of a terminal (cli/LiveBar.ts) stays below.
+    { write: (line: string) => void process.stderr.write(line) }
   )
   const logger = Logger.make(({ logLevel, message, cause }) => {
     const parts = Array.isArray(message) ? message : [message]

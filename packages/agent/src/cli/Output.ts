@@ -98,6 +98,14 @@ const describeStep = (event: Extract<Event, { type: "step" }>): string | undefin
 }
 
 /**
+ * An event as a line for a person; `undefined` if there is nothing to say about it.
+ *
+ * @since 0.1.0
+ * @category output
+ */
+export const lineOf = (event: Event): string | undefined => (event.type === "step" ? describeStep(event) : undefined)
+
+/**
  * Shows events of a run as they come.
  *
  * @since 0.1.0
@@ -106,8 +114,7 @@ const describeStep = (event: Extract<Event, { type: "step" }>): string | undefin
 export const eventListener = (format: Format): ((event: Event) => void) => {
   if (format === "ndjson") return (event) => writeLine(process.stdout, JSON.stringify(event))
   return (event) => {
-    if (event.type !== "step") return
-    const text = describeStep(event)
+    const text = lineOf(event)
     if (text !== undefined) writeLine(process.stderr, text)
   }
 }

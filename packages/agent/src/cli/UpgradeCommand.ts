@@ -30,6 +30,7 @@ import * as Upgrade from "../upgrade/Upgrade.ts"
 import * as Afterwards from "./Afterwards.ts"
 import * as Chosen from "./Chosen.ts"
 import * as Joined from "./Joined.ts"
+import * as LiveBar from "./LiveBar.ts"
 import * as Shared from "./Options.ts"
 import * as Output from "./Output.ts"
 import { forced } from "./Runner.ts"
@@ -125,9 +126,10 @@ const upgrade = Command.make(
       const { upgrade } = effective.configuration
       const options = yield* Chosen.upgradeOptions(chosen, effective)
       const run = yield* newRun
+      const show = yield* LiveBar.listener(output)
       const start = Effect.scoped(
         Effect.gen(function* () {
-          const [show, note] = [Output.eventListener(output), yield* JournalLog.listener(run)]
+          const note = yield* JournalLog.listener(run)
           const told = Unpublished.watch((event) => {
             show(event)
             note(event)
@@ -162,9 +164,9 @@ const upgrade = Command.make(
       return yield* Joined.orJoin(start, {
         kernel: chosen.kernel,
         vms: chosen.vms,
-        listener: Output.eventListener(output)
+        listener: show
       }).pipe(Effect.tapError((error) => (hasLog(error) ? Effect.void : noteRefusal(error))))
-    })
+    }).pipe(Effect.scoped)
 ).pipe(
   Command.withDescription(
     "Replace the host's kernel under running VMs. Until the jump every failure gives them back running; after it `agent resume` goes on."
@@ -240,7 +242,12 @@ const status = Command.make(
           output
         ])(host.value)
       const name = yield* Effect.tapError(Runs.find(run), () => showHeld(output))
-      if (following) return yield* Effect.asVoid(Joined.follow(name, Output.eventListener(output)))
+      if (following)
+        return yield* LiveBar.listener(output).pipe(
+          Effect.flatMap((show) => Joined.follow(name, show)),
+          Effect.scoped,
+          Effect.asVoid
+        )
       const events = yield* RunEvents.of(name)
       if (output === "ndjson") {
         events.forEach(Output.eventListener(output))

@@ -171,9 +171,11 @@ const barsOf = ({ bars, kernelStart }: Measured.Measured, vm: string | undefined
 
 const betweenKernels: ReadonlyArray<Part> = ["jump", "kernel-boot", "boot", "start-agent"]
 
-/** When a VM that was paused ran again on the kernel it was paused on. */
-const givenBack = (steps: ReadonlyArray<StepEvents.StepEvent>, vm: string) =>
-  StepEvents.find(steps, "pause", "undone", vm) ?? StepEvents.find(steps, "recover", "done", vm)
+/** When a VM that was paused ran again: given back on the kernel it was paused on, or through a jump of which nobody has told the whole. */
+const ranAgain = (steps: ReadonlyArray<StepEvents.StepEvent>, vm: string) =>
+  StepEvents.find(steps, "pause", "undone", vm) ??
+  StepEvents.find(steps, "recover", "done", vm) ??
+  StepEvents.find(steps, "resume", "done", vm)
 
 const blackoutOf = (
   vm: string,
@@ -199,7 +201,7 @@ const blackoutOf = (
       }
     }
   }
-  const back = givenBack(steps, vm)
+  const back = ranAgain(steps, vm)
   const end = back === undefined ? undefined : at(back)
   return { begin: rounded(begin), ...(end === undefined ? {} : { end: rounded(end) }) }
 }

@@ -14,6 +14,16 @@ import type { Vm, Who } from "./Report.ts"
  */
 export const characters: Readonly<Record<Who, string>> = { kernel: "█", vmm: "▓", ours: "░" }
 
+/**
+ * Gives what is drawn for somebody his colour.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export type Paint = (who: Who, text: string) => string
+
+const plain: Paint = (_, text) => text
+
 /** A VMM that starts beside us is what we wait for; what nobody is seen at is ours, as in the blackout's shares. */
 const order: ReadonlyArray<Who> = ["kernel", "vmm"]
 
@@ -35,10 +45,7 @@ export const cells = ({ bars, blackout }: Vm, end: number, width: number): Reado
  * @since 0.1.0
  * @category rendering
  */
-export const render = (
-  cells: ReadonlyArray<Who | undefined>,
-  paint: (who: Who, text: string) => string = (_, text) => text
-): string => {
+export const render = (cells: ReadonlyArray<Who | undefined>, paint: Paint = plain): string => {
   const runs: Array<{ readonly who: Who | undefined; readonly length: number }> = []
   for (const who of cells) {
     const last = runs.at(-1)
@@ -56,5 +63,5 @@ export const render = (
  * @since 0.1.0
  * @category rendering
  */
-export const legend = (paint: (who: Who, text: string) => string = (_, text) => text): string =>
+export const legend = (paint: Paint = plain): string =>
   ([...order, "ours"] as const).map((who) => `${paint(who, characters[who])} ${Figures.who[who]}`).join("  ")

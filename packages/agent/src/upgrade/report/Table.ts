@@ -7,7 +7,13 @@ import * as Figures from "./Figures.ts"
 import type { Bar, Report } from "./Report.ts"
 import * as Strip from "./Strip.ts"
 
-const WIDTH = 48
+/**
+ * Characters of a VM's strip.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const STRIP_WIDTH = 48
 
 /**
  * Text from a run's log as it may go to a terminal: without characters that would move its cursor.
@@ -28,12 +34,15 @@ const columns = (rows: ReadonlyArray<ReadonlyArray<string>>, left: number): Read
   )
 }
 
-const strips = (report: Report): ReadonlyArray<string> => {
+const strips = (report: Report, paint?: Strip.Paint): ReadonlyArray<string> => {
   const still = report.vms.filter(({ blackout }) => blackout !== undefined)
   if (still.length === 0) return []
   const end = Math.max(...still.map(({ blackout }) => blackout?.end ?? Figures.end(report)))
-  const rows = still.map((vm) => [printable(vm.id), Strip.render(Strip.cells(vm, end, WIDTH))])
-  return [`From the first pause on, ${Figures.ms(end)}:`, ...columns(rows, 2), Strip.legend(), ""]
+  const name = Math.max(...still.map(({ id }) => printable(id).length))
+  const rows = still.map((vm) =>
+    `${printable(vm.id).padEnd(name)}  ${Strip.render(Strip.cells(vm, end, STRIP_WIDTH), paint)}`.trimEnd()
+  )
+  return [`From the first pause on, ${Figures.ms(end)}:`, ...rows, Strip.legend(paint), ""]
 }
 
 const blackouts = (report: Report): ReadonlyArray<string> => {
@@ -72,6 +81,17 @@ const bars = (report: Report): ReadonlyArray<string> => {
 }
 
 /**
+ * The strips, and whose the blackouts were; nothing of a run that paused nobody.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const picture = (report: Report, paint?: Strip.Paint): ReadonlyArray<string> => [
+  ...strips(report, paint),
+  ...blackouts(report)
+]
+
+/**
  * @since 0.1.0
  * @category rendering
  */
@@ -81,8 +101,7 @@ export const render = (report: Report): string =>
     printable(report.message),
     `Kernel ${printable(Figures.kernels(report))}`,
     "",
-    ...strips(report),
-    ...blackouts(report),
+    ...picture(report),
     ...bars(report)
   ]
     .join("\n")
