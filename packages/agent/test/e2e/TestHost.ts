@@ -106,9 +106,14 @@ const runHere = (file: string, args: ReadonlyArray<string>): Effect.Effect<Said>
     return Effect.sync(() => child.kill())
   })
 
+/** How the agent is started on this machine. */
+export const agentCommand = (...args: ReadonlyArray<string>) => [process.execPath, builtAgent, ...args] as const
+
 /** The agent on this machine, as a process of its own. */
-export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> =>
-  runHere(process.execPath, [builtAgent, ...args])
+export const agentHere = (...args: ReadonlyArray<string>): Effect.Effect<Said> => {
+  const [file, ...rest] = agentCommand(...args)
+  return runHere(file, rest)
+}
 
 /** What a live update that came to its end said with `--output ndjson`. */
 export const eventsOf = ({ code, stdout, stderr }: Said): ReadonlyArray<Event.Event> => {
@@ -250,14 +255,7 @@ const make = (label: string, { bare = false, ...options }: Options) =>
       name,
       agent,
       agentInto: (command, ...args) =>
-        runHere("bash", [
-          "-c",
-          `"$@" | ${command}; exit "\${PIPESTATUS[0]}"`,
-          "bash",
-          process.execPath,
-          builtAgent,
-          ...args
-        ]),
+        runHere("bash", ["-c", `"$@" | ${command}; exit "\${PIPESTATUS[0]}"`, "bash", ...agentCommand(...args)]),
       inside,
       output,
       throughJump,

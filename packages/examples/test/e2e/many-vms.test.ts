@@ -1,13 +1,20 @@
 /**
  * Three guests with a network of taps and a bridge go through a real kexec: the hooks make the bridge again, and each guest's tap is in it
- * when the guest counts on. Needs CONFIG_BRIDGE in the host's kernel.
+ * when the guest counts on. Needs CONFIG_BRIDGE in the host's kernel. The same run is watched at a terminal, and its report in a browser.
  */
 import * as Fs from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Report from "../../../agent/src/upgrade/report/Report.ts"
+import * as Table from "../../../agent/src/upgrade/report/Table.ts"
+import * as TimeLine from "../../../agent/src/upgrade/TimeLine.ts"
 import * as VmSpec from "../../../agent/src/vmm/VmSpec.ts"
+import * as Browser from "../../../agent/test/browser/Browser.ts"
+import * as ReportPage from "../../../agent/test/browser/ReportPage.ts"
+import * as Pty from "../../../agent/test/cli/Pty.ts"
 import * as GuestConsole from "../../../agent/test/e2e/GuestConsole.ts"
 import * as TestHost from "../../../agent/test/e2e/TestHost.ts"
 
@@ -57,18 +64,37 @@ layer(TestHost.layer("many"), { excludeTestServices: true, timeout: "20 minutes"
     })
   )
 
-  it.effect("all of them go through a jump, and are in the bridge again", () =>
+  it.scoped("all of them go through a jump, watched at a terminal, and are in the bridge again", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      const kernel = yield* host.otherKernel
-      const said = yield* host.agent("upgrade", "--all", "--kernel", kernel, "--reuse-cmdline", "--output", "ndjson")
-      const events = TestHost.eventsOf(said)
+      const args = ["upgrade", "--all", "--kernel", yield* host.otherKernel, "--reuse-cmdline"]
+      const pty = yield* Pty.open(TestHost.agentCommand(...args, "--host", `qemu:${host.name}`), {
+        columns: 100,
+        rows: 30
+      })
+      // Nobody tells anything between the kernels, and time goes on.
+      const standsStill = (more: string) => ids.map((id) => new RegExp(`^${id} +░.*█${more} +\\d+ ms  jump$`))
+      for (const more of ["", "{3}"])
+        yield* pty.until((text) => standsStill(more).every((row) => text.some((line) => row.test(line))))
+      assert.strictEqual(yield* pty.ended, 0, pty.text().join("\n"))
+
+      const events = TestHost.eventsOf(yield* host.agent("status", "--output", "ndjson"))
       const ran = events.flatMap((event) =>
         event.type === "step" && event.step === "hook" && event.status === "done"
           ? [`${String(event.detail?.["hook"])} ${event.vm ?? "host"}`]
           : []
       )
       assert.deepStrictEqual(ran.sort(), ["post-boot host", ...ids.map((id) => `pre-resume ${id}`)])
+      // What stays is what `agent report` says.
+      const picture = Table.picture(Report.make("", events)).filter((line) => line !== "")
+      const text = pty.text()
+      const begin = text.indexOf(picture[0] ?? "")
+      assert.deepStrictEqual(
+        text.slice(begin, begin + picture.length + 1).filter((line) => line !== ""),
+        picture,
+        text.join("\n")
+      )
+
       assert.deepStrictEqual(
         yield* ports,
         ids.map((id) => `tap-${id}`)
@@ -79,5 +105,58 @@ layer(TestHost.layer("many"), { excludeTestServices: true, timeout: "20 minutes"
         assert.isAbove(GuestConsole.lastTick(seen), 0)
       }
     })
+  )
+
+  it.effect(
+    "the report of this very run, in a browser: the figures of its events, in dark and light, without a complaint",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* TestHost.TestHost
+        const asked = (format: string) =>
+          Effect.map(host.agent("report", "--format", format), ({ code, stderr, stdout }) => {
+            assert.strictEqual(code, 0, stderr)
+            return stdout
+          })
+        const report = Schema.decodeUnknownSync(Report.Report)(JSON.parse(yield* asked("json")))
+        const page = { name: "report.html", text: yield* asked("html") }
+        // The blackouts are those of the events, and somebody has spent all of each.
+        const events = TestHost.eventsOf(yield* host.agent("status", "--output", "ndjson"))
+        const measured = TimeLine.make(events)?.blackouts ?? assert.fail("the run's events make no time line")
+        assert.deepStrictEqual(report.vms.map(({ id }) => id).sort(), ids)
+        for (const { blackout, id } of report.vms) {
+          const { begin, end = Number.NaN, shares } = blackout ?? assert.fail(`${id} was not paused`)
+          assert.closeTo(end - begin, measured.find(({ vm }) => vm === id)?.total ?? Number.NaN, 0.01)
+          const spent = Object.values(shares ?? assert.fail(`nobody has spent ${id}'s blackout`))
+          for (const share of spent) assert.isAbove(share, 0)
+          assert.closeTo(
+            spent.reduce((sum, share) => sum + share, 0),
+            end - begin,
+            0.01
+          )
+        }
+        yield* Effect.promise(async () => {
+          const browser = await Browser.launch()
+          try {
+            for (const colorScheme of ReportPage.colorSchemes) {
+              await using opened = await Browser.open(browser, page, colorScheme)
+              await opened.page.screenshot({ path: ReportPage.screenshot(`host-${colorScheme}`), fullPage: true })
+              await ReportPage.assertFigures(opened.page, report)
+              const sums = (await ReportPage.cells(opened.page, "#blackouts")).map(([, ...figures]) =>
+                figures.map((figure) => Number.parseInt(figure ?? "", 10))
+              )
+              // Six figures, each rounded.
+              for (const [whole = Number.NaN, ...parts] of sums)
+                assert.closeTo(
+                  parts.reduce((sum, part) => sum + part, 0),
+                  whole,
+                  3
+                )
+              assert.deepStrictEqual(opened.complaints, [])
+            }
+          } finally {
+            await browser.close()
+          }
+        })
+      })
   )
 })
