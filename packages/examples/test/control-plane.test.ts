@@ -63,7 +63,7 @@ interface Heard {
 }
 
 /** Listens until the stream ends, be it with its server. */
-const listen = (url: string, from: number, first: () => void = () => undefined) =>
+const listen = (url: string, from: number | string, first: () => void = () => undefined) =>
   Effect.promise(async (signal) => {
     const response = await fetch(url, { headers: { "last-event-id": String(from) }, signal })
     assert.strictEqual(response.headers.get("content-type"), "text/event-stream")
@@ -165,6 +165,11 @@ describe("control plane", { timeout: 60_000 }, () => {
       const said = saidOf(yield* listen(`${address}${events}`, 0))
       assert.includeMembers(said, ["preflight done", "preserve-state done", "pause undone"])
       assert.strictEqual(said.at(-1), "dry-run")
+      const again = (from: string) => listen(`${address}${events}`, from)
+      assert.deepStrictEqual(saidOf(yield* again(String(said.length - 2))), said.slice(-2))
+      // A client that has heard all of it asks again, as an EventSource does, and is not kept waiting.
+      assert.deepStrictEqual(yield* again(String(said.length)), [])
+      for (const from of ["none", "-1", "1e3", ""]) assert.deepStrictEqual(saidOf(yield* again(from)), said, from)
     })
   )
 

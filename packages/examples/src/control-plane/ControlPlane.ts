@@ -69,8 +69,9 @@ const events = ({ runs }: Settings) =>
     if (!(yield* RunLog.list(runs)).includes(run)) return Problem.response(404, "RunNotFound", `There is no run ${run}`)
     const told = lines(run, runs).pipe(
       Stream.zipWithIndex,
-      Stream.drop(Number(headers["last-event-id"] ?? 0)),
       Stream.takeUntil(([line]) => Event.parse(line)?.type === "outcome"),
+      // Whoever has heard all is told that there is no more; what was never the id of an event is no place to go on from.
+      Stream.drop(Number(/^\d+$/.exec(headers["last-event-id"] ?? "")?.[0] ?? 0)),
       Stream.map(([line, index]) => `id: ${index + 1}\ndata: ${line}\n\n`),
       Stream.encodeText
     )
