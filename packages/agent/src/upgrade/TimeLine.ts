@@ -5,6 +5,8 @@
  */
 import type { Event, Step } from "./Event.ts"
 import { type Bar, measure } from "./Measured.ts"
+import * as Figures from "./report/Figures.ts"
+import * as Strip from "./report/Strip.ts"
 import { find, isPause, isStep, numberOf } from "./StepEvents.ts"
 
 /**
@@ -96,9 +98,6 @@ export const make = (events: ReadonlyArray<Event>): TimeLine | undefined => {
   }
 }
 
-const pad = (text: string, width: number) => text.padEnd(width)
-const ms = (value: number) => `${Math.round(value)} ms`
-
 /**
  * The time line as text, for a terminal of any width over 72 columns.
  *
@@ -110,16 +109,12 @@ export const render = (line: TimeLine): string => {
   const before = line.bars.filter((bar) => !inside.includes(bar))
   const end = Math.max(...inside.map((bar) => bar.start + bar.duration), 1)
   const width = 40
-  const draw = (bar: Bar) => {
-    const from = Math.min(width - 1, Math.max(0, Math.floor((bar.start / end) * width)))
-    const length = Math.max(1, Math.min(width - from, Math.round((bar.duration / end) * width)))
-    return `${" ".repeat(from)}${"█".repeat(length)}`.padEnd(width)
-  }
+  const draw = ({ start, duration }: Bar) => Strip.bar(start, start + duration, end, width)
   const row = (bar: Bar, picture: string) =>
-    `  ${pad(`${bar.step}${bar.vm === undefined ? "" : ` ${bar.vm}`}`, 26)} ${picture} ${ms(bar.duration)}`
-  const shares = line.blackouts.flatMap((_) => [
-    `  ${_.vm}: blackout ${ms(_.total)} (±${Math.ceil(line.uncertainty)} ms)`,
-    `    kernel ${ms(_.kernel)} · VMM start ${ms(_.vmmStart)} · state save ${ms(_.stateSave)} · state load ${ms(_.stateLoad)} · ours ${ms(_.ours)}`
+    `  ${`${bar.step}${bar.vm === undefined ? "" : ` ${bar.vm}`}`.padEnd(26)} ${picture} ${Figures.ms(bar.duration)}`
+  const shares = line.blackouts.flatMap((blackout) => [
+    `  ${blackout.vm}: blackout ${Figures.ms(blackout.total)} (${Figures.uncertainty(line)})`,
+    `    ${Figures.shares.map(([share, name]) => `${name} ${Figures.ms(blackout[share])}`).join(" · ")}`
   ])
   return [
     `Kernel ${line.from} → ${line.to}   run ${line.run}`,

@@ -37,7 +37,7 @@ export const ms = (value: number): string => `${Math.round(value)} ms`
  * @since 0.1.0
  * @category rendering
  */
-export const uncertainty = (report: Report): string => `±${Math.ceil(report.uncertainty)} ms`
+export const uncertainty = ({ uncertainty }: Pick<Report, "uncertainty">): string => `±${Math.ceil(uncertainty)} ms`
 
 /**
  * How long a guest stood still.

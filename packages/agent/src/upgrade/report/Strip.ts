@@ -58,6 +58,19 @@ export const render = (cells: ReadonlyArray<Who | undefined>, paint: Paint = pla
 }
 
 /**
+ * One bar in a strip of its own, so that bars below each other show what came when; a bar is never too short to be seen.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const bar = (begin: number, end: number, length: number, width: number): string => {
+  const cell = (ms: number) => (ms / length) * width
+  const from = Math.min(width - 1, Math.max(0, Math.floor(cell(begin))))
+  const filled = Math.max(1, Math.min(width - from, Math.round(cell(end - begin))))
+  return `${" ".repeat(from)}${characters.kernel.repeat(filled)}`.padEnd(width)
+}
+
+/**
  * What the characters stand for.
  *
  * @since 0.1.0
