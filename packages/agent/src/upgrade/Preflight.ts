@@ -49,7 +49,7 @@ export interface UpgradeOptions {
   /** Makes ready, while the guests run, what lets the second half start faster; see `QuickStart`. */
   readonly prepare?: (
     vms: ReadonlyArray<VmRecord>
-  ) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope>
+  ) => Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | VmStore | Scope.Scope>
   /** Another way to the next kernel than the reboot call. */
   readonly jump?: SystemdJump.SystemdJump
   /**

@@ -9,10 +9,12 @@ import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { VmRecord } from "../vmm/Vm.ts"
 import { Vmm } from "../vmm/Vmm.ts"
+import { VmStore } from "../vmm/VmStore.ts"
 import * as CarriedAgent from "./CarriedAgent.ts"
 import * as Handover from "./Handover.ts"
 
@@ -82,9 +84,10 @@ export const prepare = (
   script: string,
   vms: ReadonlyArray<VmRecord>,
   { carry = true }: { readonly carry?: boolean } = {}
-): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | Scope.Scope> =>
+): Effect.Effect<void, never, LiveUpdate.LiveUpdate | Vmm | VmStore | Scope.Scope> =>
   Effect.gen(function* () {
     const { incomingCommand } = yield* Vmm
+    const store = yield* VmStore
     const flags = yield* Effect.try(() =>
       Fs.readFileSync(Path.join(Path.dirname(script), "resume.flags"), "utf8")
         .trim()
@@ -100,13 +103,15 @@ export const prepare = (
     })
     yield* makeSnapshot(script, flags)
     if (!carry) return
+    // As the second half will have it: a VM that something else has started has its monitor and its console elsewhere until now.
+    const places = yield* Effect.forEach(vms, ({ id }) => store.prepare(id))
     yield* CarriedAgent.preserve({
       program: process.execPath,
       snapshot: blob,
       flags,
       readAhead,
       sessions: [Handover.indexSession],
-      vms: vms.map(({ id, config, ...paths }) => ({
+      vms: Arr.zipWith(vms, places, ({ id, config }, paths) => ({
         session: Handover.vmSession(id),
         ramToken: Handover.tokens.ram,
         runtimeDir: paths.runtimeDir,
