@@ -25,8 +25,6 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -37,6 +35,7 @@ import type { Kind } from "./Handle.ts"
 import * as Description from "./internal/manifest/description.ts"
 import * as json from "./internal/manifest/json.ts"
 import * as Layout from "./internal/manifest/layout.ts"
+import * as KernelRelease from "./KernelRelease.ts"
 import type { LiveUpdateError } from "./LiveUpdateError.ts"
 import * as Memfd from "./Memfd.ts"
 import type { Token } from "./Token.ts"
@@ -172,15 +171,6 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, bytes: Buffer): Either
     return { ...description, data: yield* decodeData(schema, sections.data) }
   })
 
-/** Not what Node has read once when it started: a start-up snapshot has started on whatever kernel it was made on. */
-const runningKernel = (): string => {
-  try {
-    return Fs.readFileSync("/proc/sys/kernel/osrelease", "utf8").trim()
-  } catch {
-    return Os.release()
-  }
-}
-
 /**
  * Writes a manifest into a new memfd and seals it; preserve it at `Token.manifest`. It says itself which kernel runs and what
  * time it is.
@@ -195,7 +185,7 @@ export const write = Effect.fn("Manifest.write")(function* <A, I>(
   manifest: { readonly files: ReadonlyArray<File>; readonly data: NoInfer<A> }
 ): Effect.fn.Return<Memfd.Memfd, LiveUpdateError | ManifestInvalid, Scope.Scope> {
   const createdAt = yield* Clock.currentTimeMillis
-  const bytes = yield* encode(schema, { ...manifest, kernel: runningKernel(), createdAt })
+  const bytes = yield* encode(schema, { ...manifest, kernel: yield* KernelRelease.running, createdAt })
   const memfd = yield* Memfd.create({ name: "liveupdate-manifest", size: bytes.length })
   yield* Memfd.write(memfd, 0, bytes)
   yield* Memfd.addSeals(memfd, "shrink", "grow", "write", "seal")

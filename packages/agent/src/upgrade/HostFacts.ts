@@ -23,15 +23,6 @@ const read = (path: string): string | undefined => {
 export const bootId: Effect.Effect<string> = Effect.sync(() => read("/proc/sys/kernel/random/boot_id") ?? "unknown")
 
 /**
- * As `uname -r`. Not `os.release()`: Node reads that once when it starts, and a start-up snapshot has started on the kernel
- * before.
- *
- * @since 0.1.0
- * @category accessors
- */
-export const kernelRelease: Effect.Effect<string> = Effect.sync(() => read("/proc/sys/kernel/osrelease") ?? "unknown")
-
-/**
  * The running kernel's command line.
  *
  * @since 0.1.0

@@ -7,6 +7,7 @@ import * as Fs from "node:fs"
 import * as Custody from "@liveupdate/sdk/Custody"
 import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as KernelImage from "@liveupdate/sdk/KernelImage"
+import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
@@ -22,7 +23,6 @@ import * as CommandLine from "./CommandLine.ts"
 import * as TargetChecks from "./doctor/TargetChecks.ts"
 import * as TargetFacts from "./doctor/TargetFacts.ts"
 import type * as Hooks from "./Hooks.ts"
-import * as HostFacts from "./HostFacts.ts"
 import type * as Phase from "./Phase.ts"
 import * as Recover from "./Recover.ts"
 import type * as SystemdJump from "./SystemdJump.ts"
@@ -280,7 +280,7 @@ export const check = (
       concurrency: "unbounded",
       discard: true
     })
-    return { targets, stopped: others, image, from: yield* HostFacts.kernelRelease, unknown }
+    return { targets, stopped: others, image, from: yield* KernelRelease.running, unknown }
   })
 
 /**
@@ -330,7 +330,7 @@ export const examine = (options: UpgradeOptions) =>
     // One by one: each of them may have a reason of its own.
     for (const record of chosen?.records ?? []) yield* ask(Effect.scoped(findTargets([record])))
     return {
-      from: yield* HostFacts.kernelRelease,
+      from: yield* KernelRelease.running,
       to: image?.release,
       vms: chosen?.records ?? [],
       stopped: chosen?.others ?? [],

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -183,7 +184,7 @@ const closeLog = ({ run, vms, boot: from }: Journal.Begin, boot: string, options
     const { lines } = yield* RunLog.readFrom(run, 0, options.directory)
     const marks = lines.flatMap((line) => Option.toArray(decodeMark(line)))
     if (!marks.some((mark) => mark.boot === boot) || marks.some(({ type }) => type === "outcome")) return
-    const message = `The host went to ${yield* HostFacts.kernelRelease}, and nothing of ${vms.join(", ")} waits any more; the agent that saw it end could not write that down`
+    const message = `The host went to ${yield* KernelRelease.running}, and nothing of ${vms.join(", ")} waits any more; the agent that saw it end could not write that down`
     yield* tellOutcome(run, "upgraded", message, options)
   })
 

@@ -10,6 +10,7 @@
 
 import * as Custody from "@liveupdate/sdk/Custody"
 import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
@@ -90,7 +91,7 @@ const closeAccounts = (from: string, { traceparent }: Handover.Index, log: RunLo
   Effect.gen(function* () {
     const [calibration, release, kernelStart, started] = yield* Effect.all([
       HostClock.calibrate,
-      HostFacts.kernelRelease,
+      KernelRelease.running,
       HostFacts.kernelStart,
       HostClock.processStart
     ])
@@ -228,7 +229,7 @@ const forward = (options: ResumeOptions) =>
           yield* log.emit({
             type: "outcome",
             result: "upgraded",
-            message: `The host went from ${from} to ${yield* HostFacts.kernelRelease}; ${index.vms.length} VM(s) run on${
+            message: `The host went from ${from} to ${yield* KernelRelease.running}; ${index.vms.length} VM(s) run on${
               leftBehind.length === 0 ? "" : `; left behind: ${leftBehind.join(", ")}`
             }`,
             detail

@@ -7,6 +7,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Capabilities from "@liveupdate/sdk/Capabilities"
 import * as HostLock from "@liveupdate/sdk/HostLock"
+import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -144,7 +145,7 @@ const directory = (path: string): Fact<Directory> =>
 
 const look = Effect.gen(function* () {
   const root = process.getuid?.() === 0
-  const release = yield* HostFacts.kernelRelease
+  const release = yield* KernelRelease.running
   const lock = lockHolder()
   const opened = yield* device(root, lock)
   const open = root ? known(OpenFiles.scan()) : unknown("only root sees what others have open")

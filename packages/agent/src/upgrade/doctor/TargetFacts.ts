@@ -5,8 +5,8 @@
  */
 import type { KernelImageInvalid } from "@liveupdate/sdk/KernelImage"
 import * as KernelImageContents from "@liveupdate/sdk/KernelImageContents"
+import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import * as Effect from "effect/Effect"
-import * as HostFacts from "../HostFacts.ts"
 import type { Fact } from "./Facts.ts"
 import * as KnownImages from "./KnownImages.ts"
 import * as RunningKernel from "./RunningKernel.ts"
@@ -50,7 +50,7 @@ export const look = (options: { readonly kernel: string; readonly commandLine: s
       khoTree: RunningKernel.khoTree(),
       luoState: RunningKernel.luoState(),
       running: yield* RunningKernel.abi(
-        yield* HostFacts.kernelRelease,
+        yield* KernelRelease.running,
         contents._tag === "read" ? contents.value : undefined
       )
     }
