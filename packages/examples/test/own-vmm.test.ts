@@ -1,4 +1,5 @@
 import * as Fs from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Resume from "@liveupdate/agent/upgrade/Resume"
 import * as RunLog from "@liveupdate/agent/upgrade/RunLog"
@@ -71,6 +72,25 @@ describe("own VMM", { timeout: 60_000 }, () => {
       assert.deepStrictEqual(result, { _tag: "dry-run", run: "one", vms: ["toy"] })
       yield* ModelHost.activity("toy", yield* ModelHost.activity("toy"))
       assert.strictEqual((yield* (yield* VmStore).get("toy")).pid, pid)
+    }))
+
+  test("hooks that anybody may change refuse it, before the VM that is in its way is stopped", (place) =>
+    Effect.gen(function* () {
+      const hooks = join(place.directory, "hooks")
+      Fs.mkdirSync(hooks)
+      Fs.chmodSync(hooks, 0o777)
+      yield* ModelHost.start(ModelHost.toyVm("toy"))
+      yield* ModelHost.start(ModelHost.toyVm("other"))
+      const error = yield* Effect.flip(
+        Effect.scoped(
+          Effect.flatMap(RunLog.open({ run: "one", directory: place.runs }), (log) =>
+            Upgrade.upgrade({ ...place.options, vms: ["toy"], stopOthers: true, hooksDirectory: hooks }, log)
+          )
+        )
+      )
+      assert.strictEqual(error._tag, "HooksUnsafe")
+      assert.include(error.message, `chmod go-w ${hooks}`)
+      yield* ModelHost.activity("other", yield* ModelHost.activity("other"))
     }))
 
   test(

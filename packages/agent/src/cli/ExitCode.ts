@@ -33,6 +33,7 @@ const byTag: Readonly<Record<string, number>> = {
   UsageError: ExitCode.usage,
   ConfigurationInvalid: ExitCode.usage,
   ConfigurationUnsafe: ExitCode.precondition,
+  HooksUnsafe: ExitCode.precondition,
   PreconditionFailed: ExitCode.precondition,
   CantListen: ExitCode.precondition,
   NotWritten: ExitCode.precondition,

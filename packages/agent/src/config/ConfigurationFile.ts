@@ -4,11 +4,11 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
-import * as Path from "node:path"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { parse as parseToml, TomlError } from "smol-toml"
+import * as OnlyRoot from "../upgrade/OnlyRoot.ts"
 import { codeOf, firstLineOf } from "../vmm/SystemError.ts"
 import {
   ConfigurationInvalid,
@@ -28,53 +28,14 @@ import * as TomlLines from "./TomlLines.ts"
  */
 export const defaultPath = "/etc/liveupdate/agent.toml"
 
-/** `S_IWGRP | S_IWOTH`; with an ACL the group's bits are its mask, so whomever it lets write is seen here too. */
-const WRITABLE_BY_OTHERS = 0o022
-/** `S_ISVTX`: in such a directory nobody takes away what is another one's. */
-const STICKY = 0o1000
-
-/**
- * What of a file or directory lets somebody else than root, or than the one who runs the agent, decide what is in it.
- *
- * @since 0.1.0
- * @category pure
- */
-export const weakness = (
-  { mode, uid }: Pick<Fs.Stats, "mode" | "uid">,
-  kind: "file" | "directory",
-  self: number
-): { readonly reason: string; readonly next: (path: string) => string } | undefined => {
-  if (uid !== 0 && uid !== self) return { reason: `belongs to the user ${uid}`, next: (path) => `chown root ${path}` }
-  if ((mode & WRITABLE_BY_OTHERS) === 0 || (kind === "directory" && (mode & STICKY) !== 0)) return undefined
-  return {
-    reason: `has the mode ${(mode & 0o7777).toString(8).padStart(4, "0")}`,
-    next: (path) => `chmod go-w ${path}`
-  }
-}
-
-const ancestors = (path: string): ReadonlyArray<string> => {
-  const parent = Path.dirname(path)
-  return parent === path ? [] : [parent, ...ancestors(parent)]
-}
-
 const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ConfigurationUnreadable> =>
   Effect.try({ try: run, catch: (error) => new ConfigurationUnreadable({ path, code: codeOf(error) }) })
 
 const checkSafe = (path: string, file: Fs.Stats): Effect.Effect<void, ConfigurationUnreadable | ConfigurationUnsafe> =>
-  Effect.gen(function* () {
-    const self = process.geteuid?.() ?? 0
-    // A link can be replaced where it is, and the file where that is.
-    const directories = yield* attempt(path, () =>
-      [...new Set([...ancestors(Path.resolve(path)), ...ancestors(Fs.realpathSync(path))])].map(
-        (directory) => [directory, Fs.statSync(directory), "directory"] as const
-      )
-    )
-    for (const [culprit, stat, kind] of [[path, file, "file"] as const, ...directories]) {
-      const weak = weakness(stat, kind, self)
-      if (weak !== undefined)
-        return yield* new ConfigurationUnsafe({ path, culprit, reason: weak.reason, next: weak.next(culprit) })
-    }
-  })
+  Effect.flatMap(
+    attempt(path, () => OnlyRoot.weakness(path, file)),
+    (weakness) => (weakness === undefined ? Effect.void : new ConfigurationUnsafe({ path, ...weakness }))
+  )
 
 /** What is looked at is what is read: the file is opened once. A pipe must not keep the agent waiting. */
 const readSafely = (path: string) =>

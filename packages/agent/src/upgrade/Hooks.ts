@@ -14,6 +14,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Executable from "./Executable.ts"
+import * as OnlyRoot from "./OnlyRoot.ts"
+import { PreconditionFailed } from "./UpgradeError.ts"
 
 /**
  * `pre-pause`, `post-save`, `pre-resume` and `post-finish` are run for each VM, `pre-jump` and `post-boot` for the host.
@@ -76,14 +78,30 @@ export class HookFailed extends Data.TaggedError("HookFailed")<{
 }
 
 /**
- * What stands in the way of running the hooks of a directory, one sentence each.
+ * Hooks are run as root, and somebody else decides what they do. Nothing was touched.
  *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HooksUnsafe extends Data.TaggedError("HooksUnsafe")<{
+  readonly weaknesses: ReadonlyArray<OnlyRoot.Weakness>
+}> {
+  override get message(): string {
+    const each = this.weaknesses.map(({ culprit, reason, next }) => `${culprit} ${reason}: ${next}`)
+    return `The hooks are run as root, and others than root may change them. ${each.join("; ")}`
+  }
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
 export interface Found {
   readonly hooks: Hooks
+  /** What stands in the way of running the hooks of a directory, one sentence each. */
   readonly problems: ReadonlyArray<string>
+  /** What lets others than root decide what they do. */
+  readonly weaknesses: ReadonlyArray<OnlyRoot.Weakness>
 }
 
 const listed = (path: string): ReadonlyArray<string> =>
@@ -103,9 +121,15 @@ const isExecutable = (path: string): boolean => {
   }
 }
 
+/** One culprit may be the matter of many hooks: it is told once. */
+const weaknessesOf = (paths: ReadonlyArray<string>): ReadonlyArray<OnlyRoot.Weakness> => {
+  const found = paths.map((path) => OnlyRoot.weakness(path)).filter((weak) => weak !== undefined)
+  return [...new Map(found.map((weak) => [weak.culprit, weak])).values()]
+}
+
 /**
  * Looks them up. A directory that has a name that is no hook's, or a file that can't be executed, would be one that the operator relies on
- * and that never runs: it is a problem.
+ * and that never runs: it is a problem. Those that others than root may change, or add to, are weaknesses.
  *
  * @since 0.1.0
  * @category operations
@@ -116,18 +140,39 @@ export const find = (root: string = directory): Effect.Effect<Found> =>
       const known: ReadonlyArray<string> = names
       const unknown = listed(root).filter((path) => !known.includes(Path.basename(path)))
       const found = names.map((name) => [name, listed(Path.join(root, name))] as const)
-      const bad = found.flatMap(([, paths]) => paths.filter((path) => !isExecutable(path)))
+      const executables = found.flatMap(([, paths]) => paths)
+      const bad = executables.filter((path) => !isExecutable(path))
+      const directories = [root, ...names.map((name) => Path.join(root, name))].filter((path) => Fs.existsSync(path))
       return {
         hooks: Object.fromEntries(found.filter(([, paths]) => paths.length > 0)),
         problems: [
           ...unknown.map((path) => `${path} is no hook: there are ${names.join(", ")}`),
           ...bad.map((path) => `the hook ${path} can't be executed`)
-        ]
+        ],
+        weaknesses: weaknessesOf([...directories, ...executables.filter((path) => !bad.includes(path))])
       }
     } catch (error) {
-      return { hooks: {}, problems: [`the hooks in ${root} can't be read: ${String(error)}`] }
+      return { hooks: {}, problems: [`the hooks in ${root} can't be read: ${String(error)}`], weaknesses: [] }
     }
   })
+
+/**
+ * Everything that refuses a live update with them.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const refusals = ({ problems, weaknesses }: Found): ReadonlyArray<HooksUnsafe | PreconditionFailed> => [
+  ...(weaknesses.length === 0 ? [] : [new HooksUnsafe({ weaknesses })]),
+  ...(problems.length === 0
+    ? []
+    : [
+        new PreconditionFailed({
+          what: problems.join("; "),
+          next: "Name it right, make it executable, or take it away"
+        })
+      ])
+]
 
 /**
  * What a hook is about.

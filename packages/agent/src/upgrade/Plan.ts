@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as CarriedAgent from "./CarriedAgent.ts"
 import * as MemoryChecks from "./doctor/MemoryChecks.ts"
 import * as Handover from "./Handover.ts"
-import * as Hooks from "./Hooks.ts"
+import type * as Hooks from "./Hooks.ts"
 import * as Phase from "./Phase.ts"
 import * as Preflight from "./Preflight.ts"
 import * as After from "./phases/After.ts"
@@ -191,7 +191,6 @@ const lastMeasured = (directory: string | undefined) =>
 export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
   Effect.gen(function* () {
     const examined = yield* Preflight.examine(options)
-    const { hooks, problems } = yield* Hooks.find(options.hooksDirectory)
     const sessions = [
       ...agentSession(),
       { session: Handover.indexSession, files: [memfd("manifest", Token.manifest, undefined, true)] },
@@ -205,7 +204,7 @@ export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
       kernel: options.kernel,
       sessions,
       phases: phasesWith(options.deadlines),
-      hooks,
+      hooks: examined.hooks,
       irreversible: [
         "the jump: kexec takes the whole host, and everything on it that is not carried ends",
         ...examined.stopped.map(
@@ -217,6 +216,6 @@ export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
       measured: yield* lastMeasured(directory),
       memory: { preserved, available: available() },
       unknown: examined.unknown,
-      refusals: [...examined.refusals.map((error) => error.message), ...problems.map((problem) => `${problem}.`)]
+      refusals: examined.refusals.map((error) => error.message)
     } satisfies Plan as Plan
   })

@@ -22,7 +22,7 @@ import { type VmNotFound, type VmRecordCorrupt, VmStore, type VmStoreFailed } fr
 import * as CommandLine from "./CommandLine.ts"
 import * as TargetChecks from "./doctor/TargetChecks.ts"
 import * as TargetFacts from "./doctor/TargetFacts.ts"
-import type * as Hooks from "./Hooks.ts"
+import * as Hooks from "./Hooks.ts"
 import type * as Phase from "./Phase.ts"
 import * as Recover from "./Recover.ts"
 import type * as SystemdJump from "./SystemdJump.ts"
@@ -96,6 +96,7 @@ export interface Target {
  */
 export type PreflightError =
   | PreconditionFailed
+  | Hooks.HooksUnsafe
   | Custody.HolderSilent
   | JournalCorrupt
   | NotGivenBack
@@ -220,6 +221,8 @@ export interface Passed {
   readonly from: string
   /** What of the next kernel could not be found out. */
   readonly unknown: ReadonlyArray<string>
+  /** The operator's programs. */
+  readonly hooks: Hooks.Hooks
 }
 
 const requireRoot: Effect.Effect<void, PreconditionFailed> = Effect.suspend(() =>
@@ -235,6 +238,12 @@ const checkFinished = Effect.gen(function* () {
       "See: agent park --list. Bring the VMs back, agent resume, or give one up: agent discard --vm ID"
     )
 })
+
+const checkHooks = (options: UpgradeOptions) =>
+  Effect.flatMap(Hooks.find(options.hooksDirectory), (found) => {
+    const [refusal] = Hooks.refusals(found)
+    return refusal === undefined ? Effect.succeed(found.hooks) : Effect.fail(refusal)
+  })
 
 /** What can be asked of the host without being alone on it. */
 const hostChecks = (options: UpgradeOptions) =>
@@ -268,6 +277,7 @@ export const check = (
     yield* initrd
     yield* commandLine
     const unknown = yield* checkTarget(options)
+    const hooks = yield* checkHooks(options)
     yield* options.lock ?? HostLock.acquire()
     // Now that no other agent can be at work, one that died is cleaned up after.
     yield* Recover.recover(options.journal === undefined ? {} : { journal: options.journal })
@@ -280,7 +290,7 @@ export const check = (
       concurrency: "unbounded",
       discard: true
     })
-    return { targets, stopped: others, image, from: yield* KernelRelease.running, unknown }
+    return { targets, stopped: others, image, from: yield* KernelRelease.running, unknown, hooks }
   })
 
 /**
@@ -299,6 +309,7 @@ export interface Examined {
   readonly stopped: ReadonlyArray<string>
   /** What of the next kernel can't be found out. */
   readonly unknown: ReadonlyArray<string>
+  readonly hooks: Hooks.Hooks
   readonly refusals: ReadonlyArray<PreflightError>
 }
 
@@ -323,6 +334,8 @@ export const examine = (options: UpgradeOptions) =>
     yield* ask(initrd)
     yield* ask(commandLine)
     const unknown = image === undefined ? undefined : yield* ask(checkTarget(options))
+    const found = yield* Hooks.find(options.hooksDirectory)
+    refusals.push(...Hooks.refusals(found))
     yield* ask(Effect.scoped(options.lock ?? HostLock.acquire()))
     yield* ask(finished)
     const chosen = yield* ask(chooseVms(options))
@@ -335,6 +348,7 @@ export const examine = (options: UpgradeOptions) =>
       vms: chosen?.records ?? [],
       stopped: chosen?.others ?? [],
       unknown: unknown ?? [],
+      hooks: found.hooks,
       refusals
     } satisfies Examined
   })

@@ -75,13 +75,7 @@ const makeScopes = Effect.gen(function* () {
 const preflight = (options: Preflight.UpgradeOptions, log: RunLog) =>
   Effect.gen(function* () {
     const state = Files.stateOf(options.kernel)
-    const { targets, stopped, image, from, unknown } = yield* Preflight.check(options)
-    const { hooks: found, problems } = yield* Hooks.find(options.hooksDirectory)
-    if (problems.length > 0)
-      return yield* new PreconditionFailed({
-        what: problems.join("; "),
-        next: "Name it right, make it executable, or take it away"
-      })
+    const { targets, stopped, image, from, unknown, hooks: found } = yield* Preflight.check(options)
     const hooks = { ...found, ...options.checkpoints }
     const vms = targets.map((_) => _.record.id)
     const journal = yield* Journal.begin(

@@ -192,14 +192,4 @@ describe("a file that is read", () => {
       assert.strictEqual((yield* unsafe(link)).culprit, directory)
     })
   )
-
-  it("has to be root's, or of the one who runs the agent", () => {
-    const weakness = (uid: number, self: number) => ConfigurationFile.weakness({ uid, mode: 0o100644 }, "file", self)
-    assert.isUndefined(weakness(0, 0))
-    assert.isUndefined(weakness(0, 1000))
-    assert.isUndefined(weakness(1000, 1000))
-    assert.strictEqual(weakness(1000, 0)?.reason, "belongs to the user 1000")
-    assert.strictEqual(weakness(1000, 0)?.next("a"), "chown root a")
-    assert.isDefined(weakness(1001, 1000))
-  })
 })

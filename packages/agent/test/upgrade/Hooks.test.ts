@@ -2,6 +2,7 @@ import * as Fs from "node:fs"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as ExitCode from "../../src/cli/ExitCode.ts"
 import * as Hooks from "../../src/upgrade/Hooks.ts"
 import * as Temporary from "../Temporary.ts"
 
@@ -68,8 +69,48 @@ describe("Hooks", () => {
     })
   )
 
+  it.scoped("what others than root may change is refused, each culprit told once, with what to do", () =>
+    Effect.gen(function* () {
+      const root = yield* Temporary.directory
+      const directory = join(root, "pre-jump")
+      for (const name of ["1", "2"]) yield* put(join(directory, name), "true")
+      const culprits = Effect.map(Hooks.find(root), ({ problems, weaknesses }) => {
+        assert.isEmpty(problems)
+        return weaknesses.map(({ culprit }) => culprit)
+      })
+      for (const path of [root, directory]) Fs.chmodSync(path, 0o755)
+      assert.isEmpty(yield* culprits)
+      // Sticky or not: whoever may add a file to it has a hook.
+      for (const path of [join(directory, "2"), directory, root])
+        for (const mode of [0o775, 0o757, 0o1777]) {
+          Fs.chmodSync(path, mode)
+          assert.deepStrictEqual(yield* culprits, [path])
+          Fs.chmodSync(path, 0o755)
+        }
+      const elsewhere = join(root, "elsewhere")
+      yield* put(join(elsewhere, "program"), "true")
+      Fs.symlinkSync(join(elsewhere, "program"), join(directory, "3"))
+      Fs.chmodSync(elsewhere, 0o777)
+      Fs.chmodSync(join(directory, "1"), 0o757)
+      const { weaknesses } = yield* Hooks.find(root)
+      const [refusal, ...more] = Hooks.refusals({ hooks: {}, problems: [], weaknesses })
+      assert.isEmpty(more)
+      assert(refusal?._tag === "HooksUnsafe")
+      assert.strictEqual(ExitCode.fromError(refusal), 5)
+      assert.strictEqual(
+        refusal.message,
+        "The hooks are run as root, and others than root may change them. " +
+          `${directory}/1 has the mode 0757: chmod go-w ${directory}/1; ` +
+          `${elsewhere} has the mode 0777: chmod go-w ${elsewhere}`
+      )
+    })
+  )
+
   it.effect("no directory: no hooks, no problems", () =>
-    Effect.map(Hooks.find("/nowhere/hooks"), (found) => assert.deepStrictEqual(found, { hooks: {}, problems: [] }))
+    Effect.map(Hooks.find("/nowhere/hooks"), (found) => {
+      assert.deepStrictEqual(found, { hooks: {}, problems: [], weaknesses: [] })
+      assert.isEmpty(Hooks.refusals(found))
+    })
   )
 
   it("checkpoints, as a test names them", () =>

@@ -13,6 +13,7 @@ const statuses: { readonly [tag in Failure["_tag"]]?: number } = {
   VmNotFound: 404,
   KernelImageInvalid: 422,
   PreconditionFailed: 409,
+  HooksUnsafe: 409,
   HostLocked: 423,
   DeviceBusy: 423
 }
