@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Apart from "./Apart.ts"
+import * as LentFile from "./LentFile.ts"
 import * as ProcStat from "./ProcStat.ts"
 import * as Qmp from "./Qmp.ts"
 import type { StateTransfer, VmConnection, VmStatus } from "./Vmm.ts"
@@ -99,11 +100,10 @@ const isBefore = (version: Qmp.QmpVersion, major: number, minor: number): boolea
   version.major < major || (version.major === major && version.minor < minor)
 
 /**
- * How QEMU reaches the file behind a descriptor of this process. `file:` since QEMU 8.2; an `fd:` would have to be sent over the monitor,
+ * How QEMU gets to the file at a path. `file:` since QEMU 8.2; an `fd:` would have to be sent over the monitor,
  * and 9.1 and later refuse it for files. An older QEMU gets there through a child.
  */
-const transferUri = (version: Qmp.QmpVersion, direction: "save" | "load", fd: number): string => {
-  const path = `/proc/${process.pid}/fd/${fd}`
+const transferUri = (version: Qmp.QmpVersion, direction: "save" | "load", path: string): string => {
   if (!isBefore(version, 8, 2)) return `file:${path}`
   return direction === "save" ? `exec:cat >${path}` : `exec:cat ${path}`
 }
@@ -136,7 +136,7 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
   const transfer = (
     direction: "save" | "load",
     fd: number,
-    start: Effect.Effect<unknown, VmmError>,
+    start: (uri: string) => Effect.Effect<unknown, VmmError>,
     settle: Effect.Effect<unknown, VmmError>
   ): Effect.Effect<StateTransfer, VmmError> =>
     Effect.scoped(
@@ -150,7 +150,11 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
             { capability: "x-ignore-shared", state: true }
           ]
         })
-        const end = yield* start.pipe(
+        const path = yield* Effect.mapError(
+          LentFile.path(qemu.pid, fd),
+          (error) => new VmmTransferFailed({ vm, direction, reason: `it can't be given the file: ${error.message}` })
+        )
+        const end = yield* start(transferUri(qmp.version, direction, path)).pipe(
           Effect.zipRight(transferEnd(next)),
           Effect.timeoutFail({
             duration: TRANSFER_DEADLINE,
@@ -205,10 +209,11 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
       "save",
       fd,
       // No bandwidth limit: the default one is meant for a network with other users, and it sleeps in steps of 100 ms.
-      Effect.zipRight(
-        qmp.execute("migrate-set-parameters", { "max-bandwidth": 2 ** 40 }),
-        qmp.execute("migrate", { uri: transferUri(qmp.version, "save", fd) })
-      ),
+      (uri) =>
+        Effect.zipRight(
+          qmp.execute("migrate-set-parameters", { "max-bandwidth": 2 ** 40 }),
+          qmp.execute("migrate", { uri })
+        ),
       saved
     ).pipe(Effect.onError(() => Apart.run(cancelSave)))
   }, explained)
@@ -220,7 +225,7 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
     return yield* transfer(
       "load",
       fd,
-      qmp.execute("migrate-incoming", { uri: transferUri(qmp.version, "load", fd), ...stay }),
+      (uri) => qmp.execute("migrate-incoming", { uri, ...stay }),
       expectState("loadState", "paused")
     )
   }, explained)
@@ -237,6 +242,14 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
     items(field(reply, "blocked-reasons")).map(String)
   )
 
+  const unreachable = Effect.sync(() =>
+    LentFile.isReachable(qemu.pid)
+      ? []
+      : [
+          "it doesn't see the agent's /proc, where its state would be saved: it has a root directory or PID namespace of its own"
+        ]
+  )
+
   /** The kernel's words for each vCPU's thread: time that it ran, and how often it was switched, which is seen at once. */
   const activity = Effect.map(qmp.execute("query-cpus-fast"), (reply) =>
     items(reply)
@@ -248,7 +261,9 @@ export const connection = (qemu: Process, qmp: Qmp.Qmp): VmConnection => {
     pid: qemu.pid,
     ramFd: qemu.ramFd,
     status: explained(queryStatus),
-    saveBlockers: explained(Effect.zipWith(blockedReasons, uncarriedMemory, (a, b) => [...a, ...b])),
+    saveBlockers: explained(
+      Effect.map(Effect.all([blockedReasons, uncarriedMemory, unreachable]), (all) => all.flat())
+    ),
     pause: qmp
       .execute("stop", undefined, PAUSE_DEADLINE)
       .pipe(

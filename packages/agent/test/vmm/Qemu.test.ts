@@ -26,12 +26,13 @@ interface Host {
   readonly ram: number
 }
 
-/** Memory without a name, as a memfd is. */
+/** Memory without a name, as a memfd is, which anybody may use who gets hold of it (`__shmem_file_setup` in `mm/shmem.c`). */
 const memory = (bytes: number): Effect.Effect<number, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const directory = fs.mkdtempSync("/dev/shm/liveupdate-")
-      const fd = fs.openSync(join(directory, "memory"), "wx+", 0o600)
+      const fd = fs.openSync(join(directory, "memory"), "wx+")
+      fs.fchmodSync(fd, 0o777)
       fs.rmSync(directory, { recursive: true })
       fs.ftruncateSync(fd, bytes)
       return fd
@@ -57,6 +58,24 @@ const started = Effect.fn(function* ({ config, paths, ram }: Host, incoming = fa
   yield* Effect.addFinalizer(() => Effect.ignore(vm.connection.quit))
   return vm
 })
+
+/** Those of this process that run, by name. */
+const childrenNamed = (name: string): ReadonlyArray<number> =>
+  fs
+    .readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+        return (
+          stat.includes(`(${name}) `) &&
+          !/\) Z/.test(stat) &&
+          Number(stat.split(") ")[1]?.split(" ")[1]) === process.pid
+        )
+      } catch {
+        return false
+      }
+    })
 
 const run = <A, E>(body: Effect.Effect<A, E, Vmm | Scope.Scope>) => Effect.provide(body, Qemu.layer)
 
@@ -128,6 +147,51 @@ describe("Qemu", { timeout: 20_000 }, () => {
         yield* StartedVmm.note(paths, { pid: first.pid, at: 0 })
         assert.isUndefined(yield* StartedVmm.find(paths, command))
         assert.strictEqual((yield* Effect.flip(vmm.adopt(config, paths, first.pid)))._tag, "VmmExited")
+      })
+    )
+  )
+
+  it.scopedLive("one that has given up being root is saved and loaded as well, and nobody of its user is left", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const { consolePath } = machine.paths
+        const unprivileged = { ...machine, config: { ...machine.config, args: ["-runas", "nobody"] } }
+        const { connection, process: first } = yield* started(unprivileged)
+        assert.match(fs.readFileSync(`/proc/${connection.pid}/status`, "latin1"), /^Uid:\s65534\s65534/m)
+        assert.deepStrictEqual(yield* connection.saveBlockers, [])
+        yield* TickingGuest.ticks(consolePath, 3)
+        const state = yield* memory(0)
+        yield* connection.pause
+        yield* connection.saveState(state)
+        yield* connection.resume
+        yield* TickingGuest.ticks(consolePath, 3)
+        yield* connection.pause
+        assert.isAbove((yield* connection.saveState(state)).bytes, 10_000)
+        yield* connection.quit
+
+        const second = yield* started({ ...unprivileged, config: first.config }, true)
+        yield* second.connection.loadState(state)
+        yield* second.connection.resume
+        yield* TickingGuest.ticks(consolePath, 3)
+        assert.isTrue(TickingGuest.isUnbroken(TickingGuest.digits(consolePath)), TickingGuest.digits(consolePath))
+        assert.deepStrictEqual(childrenNamed("cat"), [])
+      })
+    )
+  )
+
+  it.scopedLive("one that doesn't see the agent's files says so before it is paused", () =>
+    run(
+      Effect.gen(function* () {
+        const machine = yield* host
+        const config = { ...machine.config, args: ["-chroot", machine.directory] }
+        const { connection } = yield* started({ ...machine, config })
+        const [blocker, ...more] = yield* connection.saveBlockers
+        assert.isEmpty(more)
+        assert.match(
+          blocker ?? "",
+          /^it doesn't see the agent's \/proc, .* root directory or PID namespace of its own$/
+        )
       })
     )
   )
