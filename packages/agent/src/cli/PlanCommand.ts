@@ -34,6 +34,27 @@ const session = ({ session, files }: Plan.PlannedSession): ReadonlyArray<string>
   )
 ]
 
+const blackouts = (measured: Plan.MeasuredRun | undefined): ReadonlyArray<string> =>
+  measured === undefined
+    ? ["not known: no live update that went this way was measured on this host yet"]
+    : measured.blackouts.map(
+        (_) =>
+          `${_.vm}: ${Math.round(_.total)} ms (kernel ${Math.round(_.kernel)}, VMM start ${Math.round(_.vmmStart)}, state save ${Math.round(_.stateSave)}, state load ${Math.round(_.stateLoad)}, ours ${Math.round(_.ours)}), as in run ${measured.run}`
+      )
+
+/** What this way costs, and what the other would cost instead. */
+const way = ({ jump, by, costs, undo, measured }: Plan.PlannedWay, index: number): ReadonlyArray<string> => [
+  index === 0 ? `This way (--jump ${jump}, ${by}):` : `The other way (--jump ${jump}, ${by}):`,
+  ...costs.map((cost) => `  ${cost}`),
+  ...(index === 0
+    ? []
+    : [
+        ...Object.entries(undo).map(([phase, how]) => `  undo of ${phase}: ${how}`),
+        ...blackouts(measured).map((line) => `  blackout: ${line}`)
+      ]),
+  ""
+]
+
 /**
  * The plan as text.
  *
@@ -42,16 +63,10 @@ const session = ({ session, files }: Plan.PlannedSession): ReadonlyArray<string>
  */
 export const render = (plan: Plan.Plan): string => {
   const { measured, memory } = plan
-  const blackout =
-    measured === undefined
-      ? ["  not known: no live update was measured on this host yet"]
-      : measured.blackouts.map(
-          (_) =>
-            `  ${_.vm}: ${Math.round(_.total)} ms (kernel ${Math.round(_.kernel)}, VMM start ${Math.round(_.vmmStart)}, state save ${Math.round(_.stateSave)}, state load ${Math.round(_.stateLoad)}, ours ${Math.round(_.ours)}), as in run ${measured.run}`
-        )
   return [
     `Kernel ${plan.from} → ${plan.to ?? "unknown"} (${plan.kernel})`,
     "",
+    ...plan.ways.flatMap(way),
     `Preserved, in this order (${Output.mebibytes(memory.preserved)} known now, ${bytes(memory.available)} left):`,
     ...plan.sessions.flatMap(session),
     "",
@@ -63,7 +78,7 @@ export const render = (plan: Plan.Plan): string => {
     ...Object.entries(plan.hooks).map(([hook, paths]) => `  hook ${hook}: ${paths.join(", ")}`),
     "",
     "Expected blackout:",
-    ...blackout,
+    ...blackouts(measured).map((line) => `  ${line}`),
     "",
     "What can't be undone:",
     ...plan.irreversible.map((line) => `  ${line}`),

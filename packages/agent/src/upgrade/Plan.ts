@@ -13,6 +13,7 @@ import * as CarriedAgent from "./CarriedAgent.ts"
 import * as MemoryChecks from "./doctor/MemoryChecks.ts"
 import * as Handover from "./Handover.ts"
 import type * as Hooks from "./Hooks.ts"
+import * as JumpWay from "./JumpWay.ts"
 import * as Phase from "./Phase.ts"
 import * as Preflight from "./Preflight.ts"
 import * as After from "./phases/After.ts"
@@ -62,10 +63,36 @@ export interface PlannedPhase {
 }
 
 /**
+ * The last live update of this host that came through.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MeasuredRun {
+  readonly run: string
+  readonly blackouts: ReadonlyArray<TimeLine.Blackout>
+}
+
+/**
+ * A way to the next kernel, to be compared with the other one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PlannedWay extends JumpWay.Description {
+  readonly jump: JumpWay.JumpWay
+  readonly measured: MeasuredRun | undefined
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
 export interface Plan {
+  /** The way to the next kernel that it is for; `phases`, `irreversible` and `measured` are of it. */
+  readonly jump: JumpWay.JumpWay
+  /** This one first, and what the other would cost. */
+  readonly ways: ReadonlyArray<PlannedWay>
   readonly from: string
   readonly to: string | undefined
   readonly kernel: string
@@ -75,8 +102,8 @@ export interface Plan {
   readonly hooks: Hooks.Hooks
   /** What no undo takes back, one sentence each. */
   readonly irreversible: ReadonlyArray<string>
-  /** Of the last live update of this host that came through, if there was one. */
-  readonly measured: { readonly run: string; readonly blackouts: ReadonlyArray<TimeLine.Blackout> } | undefined
+  /** Of the last one that went this way, if there was one. */
+  readonly measured: MeasuredRun | undefined
   /** Bytes that are preserved and known now, and that the host has left (MemAvailable). */
   readonly memory: { readonly preserved: number; readonly available: number | undefined }
   /** What could not be found out. */
@@ -85,14 +112,12 @@ export interface Plan {
   readonly refusals: ReadonlyArray<string>
 }
 
-const undos: Readonly<Record<Before.Name | After.Name, string>> = {
+const undos: Readonly<Record<Exclude<Before.Name | After.Name, keyof JumpWay.Description["undo"]>, string>> = {
   preflight: "nothing is touched yet",
-  "load-kernel": "the next kernel is unloaded",
   "preserve-running": "the kernel gives every file back",
   pause: "the guest runs again",
   "save-state": "the VMM takes its guest back when it runs again",
   "preserve-state": "it goes with the session",
-  jump: "none: it can't be undone",
   retrieve: "none, only forward: what fails is parked",
   restore: "none, only forward: what fails is parked",
   resume: "none, only forward: what fails is parked",
@@ -101,7 +126,7 @@ const undos: Readonly<Record<Before.Name | After.Name, string>> = {
   report: "none is needed"
 }
 
-const phasesWith = (deadlines: Phase.Deadlines | undefined): ReadonlyArray<PlannedPhase> =>
+const phasesOf = ({ undo }: JumpWay.Description, deadlines: Phase.Deadlines | undefined): ReadonlyArray<PlannedPhase> =>
   [...Before.phases, ...After.phases].map((phase) => {
     const { name, side } = phase
     const { deadline } = Phase.withDeadline(phase, deadlines)
@@ -109,7 +134,7 @@ const phasesWith = (deadlines: Phase.Deadlines | undefined): ReadonlyArray<Plann
       phase: name,
       side,
       deadline: Duration.isFinite(deadline) ? Duration.toSeconds(deadline) : undefined,
-      undo: undos[name]
+      undo: { ...undos, ...undo }[name]
     }
   })
 
@@ -149,9 +174,9 @@ export const lostByFailure = (sessions: ReadonlyArray<PlannedSession>): Readonly
 
 const size = (path: string) => Fs.statSync(path, { throwIfNoEntry: false })?.size
 
-/** What goes along for the second half, where the first process knows what to do with it. */
-const agentSession = (): ReadonlyArray<PlannedSession> =>
-  Fs.existsSync(CarriedAgent.firstProcessMark)
+/** What goes along for the second half, where the first process knows what to do with it, and systemd doesn't come before it. */
+const agentSession = (way: JumpWay.JumpWay): ReadonlyArray<PlannedSession> =>
+  way === "direct" && Fs.existsSync(CarriedAgent.firstProcessMark)
     ? [
         {
           session: CarriedAgent.session,
@@ -172,14 +197,17 @@ const available = (): number | undefined => {
   }
 }
 
-/** The newest run whose time line is whole. */
+/** Of each way the newest run whose time line is whole. */
 const lastMeasured = (directory: string | undefined) =>
   Effect.gen(function* () {
+    const found: Partial<Record<JumpWay.JumpWay, MeasuredRun>> = {}
     for (const run of [...(yield* RunLog.list(directory))].reverse().slice(0, 20)) {
-      const line = TimeLine.make(yield* RunEvents.of(run, directory))
-      if (line !== undefined) return { run, blackouts: line.blackouts }
+      const events = yield* RunEvents.of(run, directory)
+      const line = TimeLine.make(events)
+      if (line !== undefined) found[JumpWay.taken(events)] ??= { run, blackouts: line.blackouts }
+      if (found.direct !== undefined && found.systemd !== undefined) break
     }
-    return undefined
+    return found
   })
 
 /**
@@ -191,29 +219,38 @@ const lastMeasured = (directory: string | undefined) =>
 export const make = (options: Preflight.UpgradeOptions, directory?: string) =>
   Effect.gen(function* () {
     const examined = yield* Preflight.examine(options)
+    const jump = JumpWay.of(options.jump)
+    const way = JumpWay.descriptions[jump]
+    const measured = yield* lastMeasured(directory)
     const sessions = [
-      ...agentSession(),
+      ...agentSession(jump),
       { session: Handover.indexSession, files: [memfd("manifest", Token.manifest, undefined, true)] },
       ...examined.vms.map(sessionOf)
     ]
     const preserved = sessions.flatMap((_) => _.files).reduce((sum, file) => sum + (file.bytes ?? 0), 0)
     const { abandon = [] } = options
     return {
+      jump,
+      ways: ([jump, jump === "direct" ? "systemd" : "direct"] as const).map((jump) => ({
+        jump,
+        ...JumpWay.descriptions[jump],
+        measured: measured[jump]
+      })),
       from: examined.from,
       to: examined.to,
       kernel: options.kernel,
       sessions,
-      phases: phasesWith(options.deadlines),
+      phases: phasesOf(way, options.deadlines),
       hooks: examined.hooks,
       irreversible: [
-        "the jump: kexec takes the whole host, and everything on it that is not carried ends",
+        way.irreversible,
         ...examined.stopped.map(
           (id) => `VM ${id} is shut down before it (--stop-others), and stays so if the live update is undone`
         ),
         ...abandon.map((id) => `VM ${id} dies with the old kernel (--abandon)`),
         ...lostByFailure(sessions)
       ],
-      measured: yield* lastMeasured(directory),
+      measured: measured[jump],
       memory: { preserved, available: available() },
       unknown: examined.unknown,
       refusals: examined.refusals.map((error) => error.message)

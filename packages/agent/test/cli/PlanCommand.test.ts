@@ -1,8 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as PlanCommand from "../../src/cli/PlanCommand.ts"
+import * as JumpWay from "../../src/upgrade/JumpWay.ts"
 import * as Plan from "../../src/upgrade/Plan.ts"
+import { event } from "../report/runs.ts"
+
+const wayOf = (jump: JumpWay.JumpWay): Plan.PlannedWay => ({
+  jump,
+  ...JumpWay.descriptions[jump],
+  measured: undefined
+})
 
 const plan: Plan.Plan = {
+  jump: "direct",
+  ways: [wayOf("direct"), wayOf("systemd")],
   from: "7.2.13",
   to: "7.3.4",
   kernel: "/boot/vmlinuz-7.3.4",
@@ -44,8 +54,45 @@ describe("agent plan, for a person", () => {
     )
     assert.match(text, /pause +before +30 s +undo: the guest runs again/)
     assert.include(text, "hook pre-pause: /etc/liveupdate/hooks/pre-pause/10-net")
-    assert.include(text, "no live update was measured on this host yet")
+    assert.include(text, "not known: no live update that went this way was measured on this host yet")
     assert.include(text, "Nothing stands in its way.")
+  })
+
+  it("which way it is for, what that costs, and what the other way would cost and undo differently", () => {
+    const [direct, systemd] = [wayOf("direct"), wayOf("systemd")]
+    const blackout = { vm: "a", total: 6600, kernel: 2000, vmmStart: 500, stateSave: 60, stateLoad: 60, ours: 3980 }
+    const text = PlanCommand.render({
+      ...plan,
+      ways: [direct, { ...systemd, measured: { run: "s", blackouts: [blackout] } }]
+    })
+    assert.match(
+      text,
+      /\nThis way \(--jump direct, the agent makes the reboot call at once\):\n {2}services end as in a power cut, .*\n {2}what services have stored with systemd is lost\n {2}the shortest blackout: .*\n\nThe other way \(--jump systemd, systemctl kexec\):\n {2}services are stopped in order /
+    )
+    const [, other = ""] = text.split("The other way")
+    assert.include(
+      other,
+      "  undo of load-kernel: the next kernel is unloaded, liveupdate-resume.service is stopped, its store emptied\n"
+    )
+    assert.match(
+      other,
+      /\n {2}undo of jump: none once systemctl kexec has returned; if the host stays, .* stay stopped\n/
+    )
+    assert.include(
+      other,
+      "  blackout: a: 6600 ms (kernel 2000, VMM start 500, state save 60, state load 60, ours 3980), as in run s"
+    )
+    const turned = PlanCommand.render({ ...plan, jump: "systemd", ways: [systemd, direct] })
+    assert.match(turned, /\nThis way \(--jump systemd, systemctl kexec\):\n/)
+    assert.match(turned, /\nThe other way \(--jump direct, (?:.*\n)+ {2}undo of jump: none: it can't be undone; /)
+  })
+
+  it("the way that a run took", () => {
+    const jump = (detail: Record<string, unknown>) => [event("old", 1000, { step: "jump", status: "started", detail })]
+    assert.strictEqual(JumpWay.taken(jump({ way: "systemd" })), "systemd")
+    assert.strictEqual(JumpWay.taken(jump({ way: "direct" })), "direct")
+    // Before there were two of them.
+    assert.strictEqual(JumpWay.taken(jump({ peakResidentKiB: 1 })), "direct")
   })
 
   it("which file a failing jump doesn't give back, and what to do then", () => {

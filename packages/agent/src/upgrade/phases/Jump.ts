@@ -12,6 +12,7 @@ import { type Carrying, made } from "../Carrying.ts"
 import * as Files from "../Files.ts"
 import * as Handover from "../Handover.ts"
 import * as Hooks from "../Hooks.ts"
+import * as JumpWay from "../JumpWay.ts"
 import * as Phase from "../Phase.ts"
 import { failureOf } from "../RunLog.ts"
 import type * as SystemdJump from "../SystemdJump.ts"
@@ -52,11 +53,7 @@ export const run = (
       type: "step",
       step: "jump",
       status: "started",
-      detail: {
-        ...(yield* cost),
-        way: options.jump === undefined ? "direct" : "systemd",
-        ...Handover.count(vms.size)
-      }
+      detail: { ...(yield* cost), way: JumpWay.of(options.jump), ...Handover.count(vms.size) }
     })
     yield* log.flush
     const jump: Effect.Effect<never, unknown, Kexec.Kexec> =
