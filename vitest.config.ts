@@ -2,8 +2,8 @@ import { defineConfig } from "vitest/config"
 
 const onQemuHosts = ["e2e", "soak", "faults"]
 
-/** Each needs a program of others, which `node scripts/setup.mjs --NAME` gets. */
-const withTools = ["browser", "prometheus"]
+/** Each needs a program of others, which `node scripts/setup.mjs` gets when asked (package.json); `packaging` the build and the registry, too. */
+const withTools = ["browser", "packaging", "prometheus"]
 
 const unit = (name: string) => ({
   test: {

@@ -1,7 +1,7 @@
 // Bundles the agent for a host: packages/agent/dist/bundle holds all that runs there, no node_modules.
 //
 //   agent        every command: from the start-up snapshot that `snapshot` makes of agent.cjs on a host, else through launch.cjs
-//   launch.cjs   starts agent.cjs, with the code cache that `snapshot` makes of it on a host
+//   launch.cjs   starts agent.cjs where there is no snapshot
 //   resume.cjs   `agent resume` alone: guests stand still while it loads, so it holds nothing else
 //   KeeperMain.js holds retrieved sessions until they are finished
 //   early        starts resume.cjs before the rest of the system's boot

@@ -4,6 +4,7 @@
 //   node scripts/setup.mjs --host      and the Debian packages that build and run the QEMU host
 //   node scripts/setup.mjs --browser   and the browser that tests look at reports with, unless LIVEUPDATE_CHROMIUM names one
 //   node scripts/setup.mjs --prometheus  and the Prometheus that tests have metrics scraped by, unless LIVEUPDATE_PROMETHEUS names one
+//   node scripts/setup.mjs --lintian   and lintian, which looks at the Debian package
 //
 // Exit code 5: something is missing that only the person at the keyboard can put right; the message says what.
 import { spawnSync } from "node:child_process"
@@ -154,3 +155,4 @@ build()
 if (process.argv.includes("--host")) installHost()
 if (process.argv.includes("--browser")) installBrowser()
 if (process.argv.includes("--prometheus")) unpackPrometheus()
+if (process.argv.includes("--lintian")) installPackages("the Debian package is looked at with", ["lintian"])

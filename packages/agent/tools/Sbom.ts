@@ -105,8 +105,12 @@ export const make = (workspace: string, what: "bundle" | "program"): Bom => {
       workspace,
       createRequire(Path.join(workspace, "packages/sdk/package.json")).resolve("ffi-rs/package.json")
     ).replace(/package\.json$/, "index.js")
-    // Between it and those who import it is a module of scripts/esbuild-options.mjs, which is nobody's package.
     const account = Fs.readFileSync(Path.join(agent, `dist/${what}.metafile.json`), "utf8")
+    const esbuild: { readonly inputs: Readonly<Record<string, unknown>> } = JSON.parse(account)
+    const foreign = Object.keys(esbuild.inputs).filter((path) => /^packages\/[^/]+\/(?!dist\/)/.test(path))
+    if (foreign.length > 0)
+      throw new Error(`other files than our compiled TypeScript are bundled: ${foreign.join(", ")}`)
+    // Between it and those who import it is a module of scripts/esbuild-options.mjs, which is nobody's package.
     Fs.writeFileSync(metafile, account.replaceAll(/"(lazy|installed)-ffi:ffi-rs"/g, JSON.stringify(ffi)))
     const output = execFileSync(
       Path.join(workspace, "node_modules/.bin/cyclonedx-esbuild"),
@@ -116,6 +120,10 @@ export const make = (workspace: string, what: "bundle" | "program"): Bom => {
     // A hash of where a package lies makes its name there another one in every workspace.
     const bom: Bom = JSON.parse(output.replaceAll(/(@[^"#]+)#[0-9a-f]{64}"/g, '$1"'))
     const own = packageJson(agent)
+    // All our TypeScript is under Apache-2.0; what @liveupdate/qemu-host has under other terms are sources of the test kernel and of QEMU.
+    const bundled = bom.components.map((component) =>
+      component.group === "@liveupdate" ? { ...component, licenses: [{ license: { id: own.license } }] } : component
+    )
     const subject =
       what === "bundle"
         ? { name: "liveupdate-agent", purl: `pkg:deb/liveupdate-agent@${own.version}?arch=amd64` }
@@ -126,7 +134,7 @@ export const make = (workspace: string, what: "bundle" | "program"): Bom => {
         ...bom.metadata,
         component: { ...bom.metadata.component, ...subject, version: own.version }
       },
-      components: what === "bundle" ? [...bom.components, native(workspace), node(agent)] : bom.components
+      components: what === "bundle" ? [...bundled, native(workspace), node(agent)] : bundled
     }
   } finally {
     Fs.rmSync(scratch, { recursive: true })

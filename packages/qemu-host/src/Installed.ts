@@ -23,6 +23,8 @@ import { type BuiltSystem, type PayloadItem, type PayloadRejected, SystemImage }
  * @category models
  */
 export interface Installation {
+  /** What it is called in progress reports. */
+  readonly what: string
   /** A command that is there with the payload. */
   readonly run: readonly [string, ...Array<string>]
 }
@@ -108,12 +110,13 @@ export const layer: Layer.Layer<
       { flavour, ...on }: { readonly qemu: string; readonly accelerator: Kind; readonly flavour?: Flavour | undefined }
     ) {
       const items = payload.filter((item): item is PayloadItem => !isInstallation(item))
-      const commands = payload.filter(isInstallation).map(({ run }) => run)
+      const installations = payload.filter(isInstallation)
+      const commands = installations.map(({ run }) => run)
       if (commands.length === 0) return yield* systemImage.build(items, { flavour })
       const before = yield* systemImage.build(items)
       const entry = yield* cache.entry({
         kind: "installed",
-        what: `${commands.map(([program]) => program).join(", ")} on a host`,
+        what: installations.map(({ what }) => what).join(", "),
         // The system's path names its content.
         inputs: ["2", before.image, on.qemu, on.accelerator, ...commands.flatMap((run) => ["run", ...run])],
         build: (directory) =>

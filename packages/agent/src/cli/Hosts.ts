@@ -237,8 +237,11 @@ const INSTALLED_FROM = "/var/cache/liveupdate-agent.deb"
  */
 export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.map(AgentPackage.file, (from) => [
   { from, to: INSTALLED_FROM },
-  // Nothing needs to reach the disk at once: a host that loses power while it is made is made again.
-  { run: ["sh", "-ec", `dpkg --force-unsafe-io --install ${INSTALLED_FROM} && rm ${INSTALLED_FROM}`] }
+  {
+    what: "installing the agent on a host",
+    // Nothing needs to reach the disk at once: a host that loses power meanwhile is made anew.
+    run: ["sh", "-ec", `dpkg --force-unsafe-io --install ${INSTALLED_FROM} && rm ${INSTALLED_FROM}`]
+  }
 ])
 
 /** Where `npm run package` leaves it. */

@@ -168,32 +168,23 @@ layer(TestHost.layer("package"), { excludeTestServices: true, timeout: "20 minut
     })
   )
 
-  it.effect("purged while a VM runs: it runs on, what is known of it stays, and a new installation stops it", () =>
+  it.effect("purged while a VM runs: it runs on, and what is known of it stays for as long as it does", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
+      const script = "/root/postrm"
+      yield* host.output("cp", "/var/lib/dpkg/info/liveupdate-agent.postrm", script)
       const { code, stderr } = yield* livesThrough(host.inside("dpkg", "-P", "liveupdate-agent"))
       assert.strictEqual(code, 0, stderr)
       assert.include(stderr, "VMs are alive")
-      yield* host.output("test", "!", "-e", "/etc/liveupdate")
-      yield* livesThrough(host.output("dpkg", "-i", deb))
-      yield* host.output("agent", "vm", "stop", vm)
-    })
-  )
-
-  it.effect("purged: nothing is left", () =>
-    Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      yield* host.output("dpkg", "-P", "liveupdate-agent")
       assert.strictEqual((yield* state).code, 1)
+      yield* host.output("test", "!", "-e", "/etc/liveupdate")
+      yield* host.output("test", "-e", `/var/lib/liveupdate/vms/${vm}/vm.json`)
+
+      // As a purge that comes after the VM's end.
+      yield* host.output("sh", "-c", "systemctl stop 'liveupdate-vm-*.scope' && sh /root/postrm purge")
       assert.deepStrictEqual(yield* leftovers, [])
-      for (const directory of [
-        "/etc/liveupdate",
-        "/usr/lib/liveupdate",
-        "/var/lib/liveupdate",
-        "/var/cache/liveupdate",
-        "/run/liveupdate"
-      ])
-        yield* host.output("test", "!", "-e", directory)
+      for (const directory of ["/etc", "/usr/lib", "/var/lib", "/var/cache", "/run"])
+        yield* host.output("test", "!", "-e", `${directory}/liveupdate`)
     })
   )
 })

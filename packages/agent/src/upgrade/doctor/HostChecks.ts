@@ -109,7 +109,7 @@ export const resumeUnit = ({ early, firstProcessMark, unit, unitWantedBy }: Fact
   if (unit._tag === "absent")
     return missing(
       "liveupdate-resume.service is not installed",
-      "Copy it to /etc/systemd/system, then: systemctl enable liveupdate-resume"
+      "Install the package liveupdate-agent, or copy the unit to /etc/systemd/system and: systemctl enable liveupdate-resume"
     )
   if (unit.value.masked)
     return missing(

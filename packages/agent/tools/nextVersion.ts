@@ -1,0 +1,19 @@
+// Part of `npm run release:version`, after `changeset version`: the agent's new version where changesets doesn't look.
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as DebianPackage from "./DebianPackage.ts"
+import * as Release from "./Release.ts"
+
+const agent = Path.resolve("packages/agent")
+const changelog = Path.join(agent, "debian/changelog")
+const command = Path.join(agent, "src/cli/AgentCommand.ts")
+const version = DebianPackage.versionOf({ agent })
+
+if (DebianPackage.changelogVersion({ agent }) !== version) {
+  const changes = Release.changesOf(Fs.readFileSync(Path.join(agent, "CHANGELOG.md"), "utf8"), version)
+  Fs.writeFileSync(
+    changelog,
+    Release.withEntry(Fs.readFileSync(changelog, "utf8"), { version, changes, date: new Date() })
+  )
+}
+Fs.writeFileSync(command, Release.withVersion(Fs.readFileSync(command, "utf8"), version))
