@@ -5,7 +5,6 @@
  *
  * @since 0.1.0
  */
-import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
@@ -26,38 +25,20 @@ import * as Handover from "./Handover.ts"
  */
 export const blob = "/var/lib/liveupdate/resume.blob"
 
-const keyPath = `${blob}.key`
-
 /** Files that the second half and the VMMs will map, one a line; `early` reads them into the page cache. */
 const filesPath = "/var/lib/liveupdate/resume.files"
 
 const makeDirectory = () => Fs.mkdirSync(Path.dirname(blob), { recursive: true, mode: 0o700 })
 
-/** Makes the snapshot of `script` for this Node, unless it is there. */
-const makeSnapshot = (script: string, flags: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const source = yield* Effect.try(() => Fs.readFileSync(script))
-    const key = createHash("sha256").update(process.version).update(flags.join(" ")).update(source).digest("hex")
-    const known = yield* Effect.sync(() => {
-      try {
-        return Fs.existsSync(blob) ? Fs.readFileSync(keyPath, "utf8") : undefined
-      } catch {
-        return undefined
-      }
-    })
-    if (known === key) return
-    yield* Effect.try(() => {
-      makeDirectory()
-      Fs.rmSync(keyPath, { force: true })
-    })
-    const building = `${blob}.new`
-    yield* CarriedAgent.runToEnd(process.execPath, [...flags, "--snapshot-blob", building, "--build-snapshot", script])
-    yield* Effect.try(() => {
-      Fs.chmodSync(building, 0o600)
-      Fs.renameSync(building, blob)
-      Fs.writeFileSync(keyPath, key, { mode: 0o600 })
-    })
-  })
+/** The Node that starts `script` after the jump: the one that lies beside it, as for `early` and `snapshot`; else the one that runs. */
+const nodeOf = (script: string): string => {
+  const beside = Path.join(Path.dirname(script), "node")
+  return Fs.existsSync(beside) ? Fs.realpathSync(beside) : process.execPath
+}
+
+/** What knows how, and when one that is there will do. */
+const makeSnapshot = (script: string) =>
+  CarriedAgent.runToEnd(Path.join(Path.dirname(script), "snapshot"), ["resume", blob])
 
 /** Files that these processes have mapped: program, libraries, firmware. */
 const mappedFiles = (pids: ReadonlyArray<number>): ReadonlyArray<string> => [
@@ -88,6 +69,7 @@ export const prepare = (
   Effect.gen(function* () {
     const { incomingCommand } = yield* Vmm
     const store = yield* VmStore
+    const node = yield* Effect.try(() => nodeOf(script))
     const flags = yield* Effect.try(() =>
       Fs.readFileSync(Path.join(Path.dirname(script), "resume.flags"), "utf8")
         .trim()
@@ -95,18 +77,18 @@ export const prepare = (
     )
     // Ours first, which this process runs from as well; but for Node itself, which is read before anything can be read ahead.
     const readAhead = (yield* Effect.try(() => mappedFiles([process.pid, ...vms.map((_) => _.pid)]))).filter(
-      (file) => file !== process.execPath
+      (file) => file !== node
     )
     yield* Effect.try(() => {
       makeDirectory()
       Fs.writeFileSync(filesPath, `${readAhead.join("\n")}\n`, { mode: 0o600 })
     })
-    yield* makeSnapshot(script, flags)
+    yield* makeSnapshot(script)
     if (!carry) return
     // As the second half will have it: a VM that something else has started has its monitor and its console elsewhere until now.
     const places = yield* Effect.forEach(vms, ({ id }) => store.prepare(id))
     yield* CarriedAgent.preserve({
-      program: process.execPath,
+      program: node,
       snapshot: blob,
       flags,
       readAhead,
