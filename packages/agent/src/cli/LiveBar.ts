@@ -69,6 +69,15 @@ const SHARE = 1 / 20
 /** A frame that takes no longer than this is no burden on a blackout. */
 const QUICK_MS = 2
 
+/** A picture that can't be drawn is no reason for a live update to fail. */
+const ifPossible = (picture: () => ReadonlyArray<string>): ReadonlyArray<string> => {
+  try {
+    return picture()
+  } catch {
+    return []
+  }
+}
+
 /**
  * Shows events below what else is written to the terminal, until the scope ends.
  *
@@ -112,12 +121,12 @@ export const make = (terminal: Terminal): Effect.Effect<Listener, never, Scope.S
     const frame = () => Live.lines(heard, { now: now(), columns: columns() - 1, rows: rows() - 1, paint })
     const draw = () => {
       const began = now()
-      put("", frame())
+      put("", ifPossible(frame))
       cost = now() - began
     }
     /** What a run leaves: its picture if it came to its end, else the last one that was drawn. */
     const leave = () => {
-      put("", heard.at(-1)?.event.type === "outcome" ? Live.last(heard, paint) : drawn)
+      put("", heard.at(-1)?.event.type === "outcome" ? ifPossible(() => Live.last(heard, paint)) : drawn)
       heard = []
       drawn = []
     }

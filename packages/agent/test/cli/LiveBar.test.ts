@@ -162,6 +162,21 @@ describe("the strips on a terminal", { timeout: 30_000 }, () => {
     })
   )
 
+  it.scoped("what can't be drawn keeps nobody from his work: the lines are there", () =>
+    Effect.gen(function* () {
+      const terminal = new Terminal(100, 24)
+      const listener = yield* LiveBar.make(
+        new Proxy(terminal, {
+          get: (target, name, receiver) =>
+            name === "rows" ? assert.fail("no rows") : Reflect.get(target, name, receiver)
+        })
+      )
+      yield* happen(listener, steps(isStep("jump", "started")))
+      yield* TestClock.adjust(100)
+      assert.strictEqual(terminal.screen.text.at(-1), "host: jumping …")
+    })
+  )
+
   it("only where somebody sees them, and nothing says otherwise", () => {
     const terminal = { isTTY: true }
     const environment = { TERM: "xterm-256color" }
