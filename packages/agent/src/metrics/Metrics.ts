@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import * as Effect from "effect/Effect"
 import type { Event } from "../upgrade/Event.ts"
 import * as HostFacts from "../upgrade/HostFacts.ts"
@@ -57,7 +58,7 @@ export const now = (version: string) =>
     return yield* Effect.all({
       version: Effect.succeed(version),
       bootId: HostFacts.bootId,
-      release: HostFacts.kernelRelease,
+      release: KernelRelease.running,
       running,
       parked
     })
