@@ -11,7 +11,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Configuration from "../config/Configuration.ts"
+import * as Configuration from "../config/Configuration.ts"
 import * as Effective from "../config/Effective.ts"
 import * as Accounts from "../metrics/Accounts.ts"
 import * as ListenAddress from "../metrics/ListenAddress.ts"
@@ -113,11 +113,11 @@ export const publish = (
     // Listed first: a run that ends from now on is for the next time.
     const waiting = yield* Unpublished.list(unpublished)
     const accounts = yield* Accounts.keep(runs)
-    if (metrics.textfile !== "")
+    if (metrics.textfile !== Configuration.NONE)
       yield* Textfile.replace(metrics.textfile, Metrics.render(accounts, yield* Metrics.now(VERSION)))
     const tell = (run: string) =>
       Effect.gen(function* () {
-        const trace = traces.endpoint === "" ? undefined : yield* traceOf(run, runs)
+        const trace = traces.endpoint === Configuration.NONE ? undefined : yield* traceOf(run, runs)
         if (trace !== undefined) yield* send(traces.endpoint, trace)
         yield* Unpublished.settle(run, unpublished)
       })

@@ -76,7 +76,15 @@ const text = Schema.String.pipe(Schema.pattern(/^[^\p{Cc}]+$/u))
 const absolutePath = Schema.String.pipe(Schema.pattern(/^\/[^\p{Cc}]*$/u))
 const program = Schema.String.pipe(Schema.pattern(/^(\/[^\p{Cc}]*|[^\p{Cc}/]+)$/u))
 
-const orNone = (schema: Schema.Schema<string>): Schema.Schema<string> => Schema.Union(Schema.Literal(""), schema)
+/**
+ * Of a setting that has nothing to say.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const NONE = "none"
+
+const orNone = (schema: Schema.Schema<string>): Schema.Schema<string> => Schema.Union(Schema.Literal(NONE), schema)
 const listen = Schema.String.pipe(Schema.filter((address) => ListenAddress.parse(address) !== undefined))
 const httpUrl = Schema.String.pipe(Schema.filter((url) => /^https?:\/\/[^\s/]/.test(url) && URL.canParse(url)))
 
@@ -148,8 +156,8 @@ export const Configuration = Schema.Struct({
   metrics: Schema.Struct({
     textfile: setting(orNone(absolutePath), {
       what: "the file that is written after each live update, for node-exporter's textfile collector ([metrics](metrics.md)); its directory has to be there",
-      values: 'an absolute path, or "" for none',
-      default: ""
+      values: 'an absolute path, or "none"',
+      default: NONE
     }),
     listen: setting(listen, {
       what: "where `agent serve-metrics` listens",
@@ -161,8 +169,8 @@ export const Configuration = Schema.Struct({
   traces: Schema.Struct({
     endpoint: setting(orNone(httpUrl), {
       what: "who is sent the trace of each live update: a collector that takes OTLP over HTTP; `/v1/traces` is added ([traces](metrics.md#traces))",
-      values: 'a URL http:// or https://, such as "http://localhost:4318", or "" for none',
-      default: ""
+      values: 'a URL http:// or https://, such as "http://localhost:4318", or "none"',
+      default: NONE
     })
   }),
   vm: Schema.Struct({

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { publish, trace } from "../../src/cli/MetricsCommands.ts"
+import * as Configuration from "../../src/config/Configuration.ts"
 import * as Effective from "../../src/config/Effective.ts"
 import * as RunTrace from "../../src/traces/RunTrace.ts"
 import type * as Event from "../../src/upgrade/Event.ts"
@@ -155,8 +156,8 @@ describe("Traceparent", () => {
 })
 
 const configured = (more: { readonly textfile?: string; readonly endpoint?: string }) => ({
-  metrics: { ...Effective.defaults.metrics, textfile: more.textfile ?? "" },
-  traces: { endpoint: more.endpoint ?? "" }
+  metrics: { ...Effective.defaults.metrics, textfile: more.textfile ?? Configuration.NONE },
+  traces: { endpoint: more.endpoint ?? Configuration.NONE }
 })
 
 describe("telling a collector", () => {
