@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Recover from "../upgrade/Recover.ts"
+import * as Unpublished from "../upgrade/Unpublished.ts"
 import { words } from "../upgrade/Watchdog.ts"
 import * as Layers from "./Layers.ts"
 import { run } from "./Runner.ts"
@@ -26,8 +27,9 @@ const patience = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs
 /** Whoever takes the lock first cleans up; another agent has found the guests running then, and this one finds nothing to do. */
 const takeOver = (vms: ReadonlyArray<string>) => {
   let journalIsDamaged = false
+  const { listener, note } = Unpublished.watch(() => undefined)
   // Which guests are meant is known here without the journal. With it, nobody is let run whom it doesn't name.
-  const recover = Effect.suspend(() => Recover.recover(journalIsDamaged ? { vms } : {})).pipe(
+  const recover = Effect.suspend(() => Recover.recover(journalIsDamaged ? { vms, listener } : { listener })).pipe(
     Effect.tapErrorTag("JournalCorrupt", () =>
       Effect.sync(() => {
         journalIsDamaged = true
@@ -41,7 +43,8 @@ const takeOver = (vms: ReadonlyArray<string>) => {
     )
   ).pipe(
     Effect.tapError((error) => Effect.logError(error.message)),
-    Effect.retry(patience)
+    Effect.retry(patience),
+    Effect.ensuring(note)
   )
 }
 
