@@ -20,7 +20,10 @@ export const sourcesIn = (workspace: string): Sources => ({
   bundle: Path.join(workspace, "packages/agent/dist/bundle")
 })
 
-const systemd = /\.(service|slice|preset|catalog)$/
+const systemd = /\.(service|path|slice|preset|catalog)$/
+
+/** Folders of the agent's that the tree has as they are. */
+const asTheyAre = ["debian", "man", "grafana", "prometheus"]
 
 const filesIn = (directory: string): ReadonlyArray<string> =>
   Fs.readdirSync(directory, { recursive: true, encoding: "utf8" })
@@ -31,7 +34,7 @@ const filesIn = (directory: string): ReadonlyArray<string> =>
 /** Everything that the package depends on, as one hash. */
 export const hash = ({ agent, bundle }: Sources): string => {
   const all = createHash("sha256")
-  for (const directory of [bundle, ...["debian", "man", "tools"].map((name) => Path.join(agent, name))])
+  for (const directory of [bundle, ...[...asTheyAre, "tools"].map((name) => Path.join(agent, name))])
     for (const file of filesIn(directory)) {
       const path = Path.join(directory, file)
       const content = createHash("sha256").update(Fs.readFileSync(path)).digest("hex")
@@ -44,8 +47,8 @@ export const hash = ({ agent, bundle }: Sources): string => {
 const completions = { bash: "agent", zsh: "_agent", fish: "agent.fish" } as const
 
 export const write = ({ workspace, agent, bundle }: Sources, tree: string): void => {
-  Fs.cpSync(Path.join(agent, "debian"), Path.join(tree, "debian"), { recursive: true })
-  Fs.cpSync(Path.join(agent, "man"), Path.join(tree, "man"), { recursive: true })
+  for (const directory of asTheyAre)
+    Fs.cpSync(Path.join(agent, directory), Path.join(tree, directory), { recursive: true })
   for (const directory of ["bundle", "systemd", "completions", "doc", "etc"]) Fs.mkdirSync(Path.join(tree, directory))
   // Node is a link.
   for (const file of Fs.readdirSync(bundle))

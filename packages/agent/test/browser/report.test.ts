@@ -38,7 +38,10 @@ const assertLegible = async (page: Page, colorScheme: (typeof ReportPage.colorSc
   for (const [what = "", text = "", ground = ""] of colours)
     assert.isAtLeast(Browser.contrast(text, ground), 4.5, `${what}: ${text} on ${ground}`)
   const [[, , ground = ""] = []] = colours
-  assert.strictEqual(Browser.contrast(ground, "rgb(0, 0, 0)") > Browser.contrast(ground, "rgb(255, 255, 255)"), colorScheme === "light")
+  assert.strictEqual(
+    Browser.contrast(ground, "rgb(0, 0, 0)") > Browser.contrast(ground, "rgb(255, 255, 255)"),
+    colorScheme === "light"
+  )
 }
 
 describe("the report of a run with three VMs, in a browser", () => {

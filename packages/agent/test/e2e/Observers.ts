@@ -30,7 +30,7 @@ endpoint = "http://127.0.0.1:4318"
 const collectorUnit = `[Unit]
 Description=A collector of traces
 [Service]
-ExecStart=/usr/local/bin/node ${program} ${requests}
+ExecStart=/usr/lib/liveupdate/node ${program} ${requests}
 [Install]
 WantedBy=multi-user.target
 `
@@ -114,7 +114,7 @@ export const assertMetrics = ({ before }: { readonly before: string }) =>
       const host = yield* TestHost.TestHost
       yield* host.output("systemctl", "start", "liveupdate-metrics.service")
       const text = yield* host.output(
-        "/usr/local/bin/node",
+        "/usr/lib/liveupdate/node",
         "-e",
         'fetch("http://127.0.0.1:9842/metrics").then(async (answer) => process.stdout.write(await answer.text()))'
       )

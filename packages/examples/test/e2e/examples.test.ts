@@ -12,7 +12,7 @@ import * as GuestDisk from "../../../agent/test/e2e/GuestDisk.ts"
 import * as ProgramBundle from "../../../agent/test/e2e/ProgramBundle.ts"
 import * as TestHost from "../../../agent/test/e2e/TestHost.ts"
 
-const NODE = "/usr/local/bin/node"
+const NODE = "/usr/lib/liveupdate/node"
 
 const sources = {
   "adopt-qemu": new URL("../../src/adopt-qemu/main.ts", import.meta.url),
@@ -262,8 +262,8 @@ layer(TestHost.layer("examples"), { excludeTestServices: true, timeout: "20 minu
   it.effect("own-vmm: the memory of a guest whose VMM is no QEMU lives through a jump, and it counts on", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      yield* host.write("/opt/liveupdate/early", early)
-      yield* host.output("chmod", "755", "/opt/liveupdate/early")
+      yield* host.write("/usr/lib/liveupdate/early", early)
+      yield* host.output("chmod", "755", "/usr/lib/liveupdate/early")
       yield* host.watchdogGone
       yield* run("ownVmm", "start", place("vmm"))
       const first = yield* look

@@ -26,7 +26,7 @@ const start = (vmm: string) =>
       accelerator: "tcg",
       cpu: "toy",
       disks: [],
-      binary: "/usr/local/bin/node",
+      binary: "/usr/lib/liveupdate/node",
       args: [vmm]
     }),
     ({ pid }) => say({ pid })
