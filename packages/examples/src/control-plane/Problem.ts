@@ -24,5 +24,4 @@ export const response = (status: number, tag: string, detail: string): HttpServe
     { status, contentType: "application/problem+json" }
   )
 
-export const of = (failure: Failure): HttpServerResponse.HttpServerResponse =>
-  response(statuses[failure._tag] ?? 500, failure._tag, failure.message)
+export const of = (failure: Failure) => response(statuses[failure._tag] ?? 500, failure._tag, failure.message)
