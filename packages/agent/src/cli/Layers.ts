@@ -19,8 +19,7 @@ import * as VmStore from "../vmm/VmStore.ts"
  */
 export const hostWith = (keeper: Keeper.Options) =>
   Layer.mergeAll(
-    // `early` starts the second half as a child: what systemd has passed to that is for it.
-    LiveUpdate.layer.pipe(Layer.provideMerge(SystemdFdStore.layerPassing(Keeper.layer(keeper), { ofParent: true }))),
+    LiveUpdate.layer.pipe(Layer.provideMerge(SystemdFdStore.layerPassing(Keeper.layer(keeper)))),
     Kexec.layer,
     Qemu.layer,
     VmStore.layer

@@ -35,7 +35,8 @@ export const make = (status: string): Effect.Effect<Supervision, never, Scope.Sc
     const service = yield* takeService
     if (service.socket === undefined) return { ready: () => Effect.void }
     const notifier = yield* SdNotify.open(service.socket)
-    yield* notifier.send({ STATUS: status })
+    // From the first sign of life on systemd counts: one that hangs before it is ready is ended, too.
+    yield* notifier.send({ STATUS: status, ...(service.watchdog === undefined ? {} : { WATCHDOG: 1 }) })
     yield* SdNotify.keepAlive(notifier, service)
     return {
       ready: (status: string) =>

@@ -192,6 +192,8 @@ const prepare = Effect.acquireRelease(
   }),
   () => release
 ).pipe(
+  // However often it was started or has failed on this boot: systemd would refuse to start it (StartLimitBurst=).
+  Effect.zipRight(systemctl("reset-failed", unit)),
   // One that is about to end, after a boot, is not waited for.
   Effect.zipRight(systemctl("restart", unit)),
   Effect.asVoid,

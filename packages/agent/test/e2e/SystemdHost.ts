@@ -3,6 +3,8 @@
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import type * as Event from "../../src/upgrade/Event.ts"
 import * as JournalRecord from "../../src/upgrade/JournalRecord.ts"
 import * as TimeLine from "../../src/upgrade/TimeLine.ts"
@@ -15,6 +17,9 @@ export const vm = "web-1"
 const content = "what the cache holds"
 const found = "/var/lib/e2e/cache.found"
 const passed = "/var/lib/e2e/passed"
+const fates = "/var/lib/e2e/fates"
+const met = "/var/lib/e2e/met"
+const fate = "/var/lib/e2e/fate"
 const program = ProgramBundle.inside("cache")
 
 const cacheUnit = `[Unit]
@@ -31,7 +36,21 @@ WantedBy=multi-user.target
 /** Writes down what systemd passes to the agent, and is the agent then. */
 const witness = `[Service]
 ExecStart=
-ExecStart=/bin/sh -c 'echo "$$LISTEN_FDNAMES" >${passed}; exec /usr/lib/liveupdate/early'
+ExecStart=/bin/sh -c 'echo "$$LISTEN_FDNAMES" >${passed}; cat ${passed} >>${passed}.all; exec /usr/lib/liveupdate/early'
+`
+
+/** Run by an agent at the moments of `fated`: does to it what the first line of the list says, if that is for this moment. */
+const fateScript = `#!/bin/sh
+read -r moment what <${fates} || exit 0
+[ "$moment" = "$LIVEUPDATE_HOOK" ] || exit 0
+sed -i 1d ${fates}
+echo "$moment $what" >>${met}
+case $what in
+killed) kill -KILL $LIVEUPDATE_AGENT_PID ;;
+hung) kill -STOP $LIVEUPDATE_AGENT_PID ;;
+refused) echo "not yet" >&2; exit 3 ;;
+deserted) pkill -KILL -f "[r]esume.cjs --watch"; kill -KILL $LIVEUPDATE_AGENT_PID ;;
+esac
 `
 
 export const prepare = Effect.gen(function* () {
@@ -41,6 +60,8 @@ export const prepare = Effect.gen(function* () {
   yield* host.write(program, yield* ProgramBundle.make(new URL("programs/cache.ts", import.meta.url)))
   yield* host.write("/etc/systemd/system/cache.service", cacheUnit)
   yield* host.write(`${drop}/witness.conf`, witness)
+  yield* host.write(fate, fateScript)
+  yield* host.output("chmod", "755", fate)
   yield* host.booted
   yield* host.output("systemctl", "daemon-reload")
   yield* host.output("systemctl", "enable", "--now", "cache.service")
@@ -52,6 +73,104 @@ export const prepare = Effect.gen(function* () {
   })
   yield* host.waitForTick(vm, 3)
 })
+
+/** A moment of a live update, and what happens to the agent then, once. */
+export type Fate = `${"before" | "after"}:${string} ${"killed" | "hung" | "refused" | "deserted"}`
+
+/** Says what is to befall the agents of the next live update, in this order; returns the command that begins it. */
+const fatedCommand = (way: "direct" | "systemd", all: ReadonlyArray<Fate>) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    yield* host.output("rm", "-f", met, `${passed}.all`)
+    yield* host.write(fates, all.map((line) => `${line}\n`).join(""))
+    const moments = [...new Set(all.map((line) => `${line.split(" ")[0]}=${fate}`))]
+    const kernel = yield* host.otherKernel
+    return `LIVEUPDATE_CHECKPOINTS=${moments.join()} exec /usr/local/bin/agent upgrade --vm ${vm} --kernel ${kernel} --jump ${way}`
+  })
+
+/** A live update that doesn't come to its jump, as its agents meet these fates. */
+export const fated = (way: "direct" | "systemd", ...all: ReadonlyArray<Fate>) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    return yield* host.inside("sh", "-c", yield* fatedCommand(way, all))
+  })
+
+/** One that does. What is asked in the moment of the jump has no answer; an agent that is through before is one that didn't jump. */
+export const fatedJump = (way: "direct" | "systemd", ...all: ReadonlyArray<Fate>) =>
+  Effect.gen(function* () {
+    const host = yield* TestHost.TestHost
+    const bootId = yield* host.bootId
+    const log = "/run/fated.log"
+    const command = yield* fatedCommand(way, all)
+    yield* host.output("sh", "-c", `setsid sh -c '(${command}); echo "ended with $?"' >${log} 2>&1 </dev/null &`)
+    yield* host.output("sh", "-c", `cat /proc/sys/kernel/random/boot_id; cat ${log} 2>/dev/null || true`).pipe(
+      Effect.exit,
+      Effect.repeat({
+        until: (exit) => {
+          if (Exit.isFailure(exit)) return false
+          const [boot = "", ...said] = exit.value.split("\n")
+          if (boot === bootId && /^ended with/.test(said.at(-1) ?? "")) assert.fail(said.join("\n"))
+          return boot !== bootId
+        },
+        schedule: Schedule.spaced("200 millis")
+      })
+    )
+  })
+
+/** Those that were met, and the names of what systemd passed to each start of the unit. */
+export const fatesMet = Effect.gen(function* () {
+  const host = yield* TestHost.TestHost
+  const lines = (path: string) =>
+    Effect.map(host.inside("cat", path), ({ stdout }): ReadonlyArray<string> => stdout.split("\n").slice(0, -1))
+  return { met: yield* lines(met), passed: yield* lines(`${passed}.all`) }
+})
+
+/** The newest run. */
+export const lastRun = Effect.flatMap(TestHost.TestHost, (host) =>
+  host.output("sh", "-c", "ls /var/lib/liveupdate/runs | tail -n 1")
+)
+
+/** Waits for another boot than this one. What is asked in the moment of the jump has no answer. */
+export const jumpedFrom = (bootId: string) =>
+  Effect.flatMap(TestHost.TestHost, (host) =>
+    Effect.exit(host.bootId).pipe(
+      Effect.repeat({
+        until: (exit) => Exit.isSuccess(exit) && exit.value !== bootId,
+        schedule: Schedule.spaced("200 millis")
+      }),
+      Effect.asVoid
+    )
+  )
+
+/** How systemd saw the unit's process end on this boot, each time that it did so badly. Before journald runs, it says so to the kernel's log. */
+export const unitFailures = Effect.flatMap(TestHost.TestHost, (host) =>
+  Effect.map(
+    host.output(
+      ...[
+        "sh",
+        "-c",
+        "journalctl -b -q -o cat | sed -n \"s/.*liveupdate-resume.service: Failed with result '\\(.*\\)'.*/\\1/p\""
+      ]
+    ),
+    (text) => text.split("\n").filter((line) => line !== "")
+  )
+)
+
+/** How liveupdate-recover.service ended on this boot; `undefined` when it wasn't started. */
+export const recovered = Effect.flatMap(TestHost.TestHost, (host) =>
+  Effect.map(
+    host.output(
+      ...["systemctl", "show", "liveupdate-recover.service"],
+      ...["--property=Result", "--property=ExecMainStatus", "--property=ExecMainExitTimestampMonotonic"]
+    ),
+    (text) => {
+      const found = new Map(text.split("\n").map((line) => [line.split("=")[0], line.split("=")[1]]))
+      return found.get("ExecMainExitTimestampMonotonic") === "0"
+        ? undefined
+        : { result: found.get("Result"), status: found.get("ExecMainStatus") }
+    }
+  )
+)
 
 /** Words of the journal's records of a run, by their `MESSAGE_ID`; waits for the record that ends it. */
 export const journaled = (run: string, result: "upgraded" | "rolled-back") =>

@@ -42,6 +42,7 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
       assert.deepStrictEqual([failed, undone], [["jump"], ["pause"]])
       GuestConsole.assertUnharmed(yield* host.waitForTick(SystemdHost.vm))
       assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+      yield* Observers.published
     })
   )
 
@@ -71,6 +72,72 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
     })
   )
 
+  it.effect("resumes die, hang and fail after --jump systemd: each time somebody goes on, and the guest is back", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const fates: ReadonlyArray<SystemdHost.Fate> = [
+        "before:retrieve killed",
+        "after:retrieve killed",
+        "before:restore hung",
+        "after:restore refused"
+      ]
+      yield* host.write("/etc/systemd/system/liveupdate-resume.service.d/watchdog.conf", "[Service]\nWatchdogSec=5s\n")
+      yield* host.output("systemctl", "daemon-reload")
+      yield* SystemdHost.fatedJump("systemd", ...fates)
+      const { done } = yield* SystemdHost.journaled(yield* SystemdHost.lastRun, "upgraded")
+      assert.includeMembers(done, ["retrieve", "load-state", "resume", "verify", "finish"])
+      const { met, passed } = yield* SystemdHost.fatesMet
+      assert.deepStrictEqual(met, fates)
+      // The first one gave the list of sessions to the keeper and was killed; the guest's was with systemd, and came once more.
+      const [index, guest] = ["index", `vm-${SystemdHost.vm}`].map((name) => `liveupdate-session-liveupdate-${name}`)
+      assert.deepStrictEqual(
+        passed.map((line) => line.split(":").sort().join()),
+        [`${index},${guest}`, guest, "", ""]
+      )
+      assert.deepStrictEqual(yield* SystemdHost.unitFailures, ["signal", "signal", "watchdog", "exit-code"])
+      assert.deepStrictEqual(yield* SystemdHost.recovered, { result: "success", status: "0" })
+      const console = yield* host.waitForTick(SystemdHost.vm)
+      GuestConsole.assertUnharmed(console)
+      yield* host.keeperGone
+      assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+    })
+  )
+
+  it.effect("agent plan says which way it is for, and takes along what goes that way", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const kernel = yield* host.otherKernel
+      for (const [way, other] of [
+        ["systemd", "direct"],
+        ["direct", "systemd"]
+      ]) {
+        const said = yield* host.agent("plan", "--all", "--kernel", kernel, "--jump", way ?? "", "--output", "ndjson")
+        assert.strictEqual(said.code, 0, said.stderr)
+        const plan = JSON.parse(said.stdout)
+        assert.deepStrictEqual([plan.jump, ...plan.ways.map(({ jump }: { jump: string }) => jump)], [way, way, other])
+        const [first] = plan.sessions
+        assert.strictEqual(first.session, way === "direct" ? "liveupdate-agent" : "liveupdate-index")
+        // The only live updates of this host went through systemd.
+        assert.strictEqual(plan.measured !== undefined, way === "systemd")
+      }
+    })
+  )
+
+  it.effect("an agent and its watchdog die before the jump: liveupdate-recover.service lets the guest run", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      assert.strictEqual((yield* SystemdHost.fated("systemd", "after:pause deserted")).code, 128 + 9)
+      const run = yield* SystemdHost.lastRun
+      const standing = yield* host.agent("vm", "list")
+      assert.match(standing.stdout, /^web-1\tpaused\t/m)
+      yield* host.output("systemctl", "start", "liveupdate-recover.service")
+      assert.deepStrictEqual(yield* SystemdHost.recovered, { result: "success", status: "0" })
+      GuestConsole.assertUnharmed(yield* host.waitForTick(SystemdHost.vm))
+      assert.include((yield* SystemdHost.journaled(run, "rolled-back")).done, "recover")
+      assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+    })
+  )
+
   it.effect("--jump direct: the guest lives, and systemd has nothing to bring", () =>
     Effect.gen(function* () {
       const { cache, passed, place, steps } = yield* SystemdHost.round("direct")
@@ -80,6 +147,40 @@ layer(TestHost.layer("systemd"), { excludeTestServices: true, timeout: "10 minut
       assert.deepStrictEqual(steps, SystemdHost.secondHalf)
       assert.strictEqual(place, SystemdHost.inSlice)
       assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+    })
+  )
+
+  it.effect("resumes die after --jump direct, the first process's and the unit's: the unit starts again", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const fates: ReadonlyArray<SystemdHost.Fate> = ["before:retrieve killed", "after:retrieve killed"]
+      yield* SystemdHost.fatedJump("direct", ...fates)
+      yield* SystemdHost.journaled(yield* SystemdHost.lastRun, "upgraded")
+      const { met, passed } = yield* SystemdHost.fatesMet
+      assert.deepStrictEqual(met, fates)
+      assert.deepStrictEqual(passed, ["", ""])
+      assert.deepStrictEqual(yield* SystemdHost.unitFailures, ["signal"])
+      assert.isUndefined(yield* SystemdHost.recovered)
+      GuestConsole.assertUnharmed(yield* host.waitForTick(SystemdHost.vm))
+      yield* host.keeperGone
+      assert.deepStrictEqual(yield* SystemdHost.left, SystemdHost.nothing)
+    })
+  )
+
+  it.effect("a start-up snapshot that Node refuses: the unit starts once more, without it", () =>
+    Effect.gen(function* () {
+      const host = yield* TestHost.TestHost
+      const before = yield* SystemdHost.unitFailures
+      // Made by another Node, for all that this one knows.
+      const spoil =
+        'v=$(/usr/lib/liveupdate/node --version); sed -i "s/$v/$(echo $v | tr 0-9 1-90)/" /var/lib/liveupdate/resume.blob'
+      yield* host.output("sh", "-c", spoil)
+      yield* host.output("sh", "-c", "systemctl restart liveupdate-resume || systemctl start liveupdate-resume")
+      assert.deepStrictEqual(yield* SystemdHost.unitFailures, [...before, "exit-code"])
+      assert.strictEqual(
+        yield* host.output("systemctl", "show", "--property=Result", "--value", "liveupdate-resume"),
+        "success"
+      )
     })
   )
 })

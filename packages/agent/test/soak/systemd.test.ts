@@ -4,8 +4,6 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Schedule from "effect/Schedule"
 import * as GuestConsole from "../e2e/GuestConsole.ts"
 import * as SystemdHost from "../e2e/SystemdHost.ts"
 import * as TestHost from "../e2e/TestHost.ts"
@@ -48,13 +46,7 @@ layer(TestHost.layer("systemd-soak"), { excludeTestServices: true, timeout: "20 
       const bootId = yield* host.bootId
       const kernel = yield* host.otherKernel
       yield* host.inside("agent", "upgrade", "--vm", SystemdHost.vm, "--kernel", kernel, "--jump", "systemd")
-      // What is asked in the moment of the jump has no answer.
-      yield* Effect.exit(host.bootId).pipe(
-        Effect.repeat({
-          until: (exit) => Exit.isSuccess(exit) && exit.value !== bootId,
-          schedule: Schedule.spaced("200 millis")
-        })
-      )
+      yield* SystemdHost.jumpedFrom(bootId)
       yield* host.waitForTick(SystemdHost.vm)
       GuestConsole.assertUnharmed(yield* host.waitForTick(SystemdHost.vm))
       yield* host.booted
