@@ -19,6 +19,7 @@ import * as TestHost from "./TestHost.ts"
 
 const textfile = "/var/lib/prometheus/node-exporter/liveupdate.prom"
 const requests = "/var/lib/e2e/traces"
+const agent = "/usr/local/bin/agent"
 const program = ProgramBundle.inside("collector")
 
 const configuration = `[metrics]
@@ -45,18 +46,13 @@ export const prepare = Effect.gen(function* () {
   yield* host.write("/etc/systemd/system/collector.service", collectorUnit)
   yield* host.output("systemctl", "daemon-reload")
   yield* host.output("systemctl", "enable", "--now", "collector.service")
-  const known = yield* host.output(
-    "systemd-analyze",
-    "verify",
-    "--man=no",
-    "liveupdate-publish.path",
-    "liveupdate-metrics.service"
-  )
-  assert.strictEqual(known, "")
+  const units = ["liveupdate-publish.path", "liveupdate-publish.service", "liveupdate-metrics.service"]
+  const { stderr } = yield* host.inside("systemd-analyze", "verify", "--man=no", ...units)
+  assert.notMatch(stderr, /liveupdate-(publish|metrics)/)
 })
 
 /** Waits until no run waits to be told of. */
-const published = Effect.flatMap(TestHost.TestHost, (host) =>
+export const published = Effect.flatMap(TestHost.TestHost, (host) =>
   host.output(
     "timeout",
     "120",
@@ -84,7 +80,7 @@ export const assertTold = (events: ReadonlyArray<Event.Event>) =>
     assert.isAbove(began, outcome.monotonic)
 
     assert.strictEqual(yield* host.output("stat", "-c", "%a %U", textfile), "644 root")
-    const [written, now] = [yield* host.output("cat", textfile), yield* host.output("agent", "metrics")]
+    const [written, now] = [yield* host.output("cat", textfile), yield* host.output(agent, "metrics")]
     assert.deepStrictEqual(stateOf(written), stateOf(now))
 
     const traces = (yield* host.output("cat", requests))
@@ -127,7 +123,7 @@ export const assertMetrics = ({ before }: { readonly before: string }) =>
         "liveupdate-metrics.service"
       )
       assert.strictEqual(result, "success")
-      assert.deepStrictEqual(stateOf(text), stateOf(yield* host.output("agent", "metrics")))
+      assert.deepStrictEqual(stateOf(text), stateOf(yield* host.output(agent, "metrics")))
 
       const address = yield* Server.serve({ host: "127.0.0.1", port: 0 }, Effect.succeed(`${text}\n`))
       const prometheus = yield* Prometheus.scraping(ListenAddress.format(address))
