@@ -1,7 +1,7 @@
 // Everything a fresh machine needs before the README's two commands can run; quick when it is all there.
 //
 //   node scripts/setup.mjs             workspace: dependencies at the locked versions, build
-//   node scripts/setup.mjs --host      and the Debian packages that build and run the QEMU host
+//   node scripts/setup.mjs --host      and the Debian packages that build and run the QEMU host, and the agent's own one, which is on it
 //   node scripts/setup.mjs --browser   and the browser that tests look at reports with, unless LIVEUPDATE_CHROMIUM names one
 //   node scripts/setup.mjs --prometheus  and the Prometheus that tests have metrics scraped by, unless LIVEUPDATE_PROMETHEUS names one
 //   node scripts/setup.mjs --lintian   and lintian, which looks at the Debian package
@@ -152,7 +152,13 @@ const install = (missing) => {
 checkNode()
 installDependencies()
 build()
-if (process.argv.includes("--host")) installHost()
+if (process.argv.includes("--host")) {
+  installHost()
+  work("making the agent's package", process.execPath, [
+    join(root, "scripts/run-ts.mjs"),
+    "packages/agent/tools/package.ts"
+  ])
+}
 if (process.argv.includes("--browser")) installBrowser()
 if (process.argv.includes("--prometheus")) unpackPrometheus()
 if (process.argv.includes("--lintian")) installPackages("the Debian package is looked at with", ["lintian"])

@@ -1,5 +1,5 @@
 // The Debian package of the agent, from what `npm run build` made: npm run package
-// Prints its path. One that was built from the same files is kept.
+// Prints its path. One that was built from the same files is kept; `-- FILE` builds it anew, there.
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -20,11 +20,17 @@ if (version !== inChangelog)
   refuse(`the agent's version is ${version}, and that of debian/changelog ${inChangelog}: make them one`)
 
 const directory = Path.join(sources.agent, "build")
-const result = Path.join(directory, DebianPackage.fileName(sources))
+const [elsewhere] = process.argv.slice(2)
+const result = elsewhere ?? Path.join(directory, DebianPackage.fileName(sources))
 const stamp = `${result}.made-of`
 const hash = PackageTree.hash(sources)
 
-if (Fs.existsSync(result) && Fs.existsSync(stamp) && Fs.readFileSync(stamp, "utf8") === hash) {
+if (
+  elsewhere === undefined &&
+  Fs.existsSync(result) &&
+  Fs.existsSync(stamp) &&
+  Fs.readFileSync(stamp, "utf8") === hash
+) {
   // Whoever compares times sees that it is up to date.
   const now = new Date()
   Fs.utimesSync(result, now, now)
@@ -34,6 +40,6 @@ if (Fs.existsSync(result) && Fs.existsSync(stamp) && Fs.readFileSync(stamp, "utf
   Fs.mkdirSync(directory, { recursive: true })
   Fs.rmSync(stamp, { force: true })
   DebianPackage.build(sources, result)
-  Fs.writeFileSync(stamp, hash)
+  if (elsewhere === undefined) Fs.writeFileSync(stamp, hash)
 }
 process.stdout.write(`${Path.relative(process.cwd(), result)}\n`)

@@ -8,10 +8,10 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Packed from "./Packed.ts"
 
 let packed: Packed.Packed
-beforeAll(() => {
-  packed = Packed.make()
+beforeAll(async () => {
+  packed = await Packed.make()
 }, 300_000)
-afterAll(() => packed.remove())
+afterAll(() => packed.remove(), 60_000)
 
 const inPackage = (name: Packed.Published, file: string) =>
   Path.join(packed.folder, "node_modules/@liveupdate", name, file)
@@ -26,8 +26,16 @@ const packageJson = (name: Packed.Published): PackageJson =>
   JSON.parse(Fs.readFileSync(inPackage(name, "package.json"), "utf8"))
 
 describe("npx @liveupdate/agent", () => {
-  it("doctor says what this machine lacks for a live update, with exit code 5", () => {
-    const { status, stdout, stderr } = packed.run("npx", "--no", "@liveupdate/agent", "doctor", "--output", "ndjson")
+  it("doctor says what this machine lacks for a live update, with exit code 5", async () => {
+    const { status, stdout, stderr } = await packed.run(
+      "npx",
+      "--no",
+      "--",
+      "@liveupdate/agent",
+      "doctor",
+      "--output",
+      "ndjson"
+    )
     const lines: ReadonlyArray<{ readonly type: string; readonly check?: string; readonly verdict?: string }> = stdout
       .trim()
       .split("\n")
@@ -40,57 +48,57 @@ describe("npx @liveupdate/agent", () => {
     assert.strictEqual(status, 5, stderr)
   })
 
-  it("says what else it needs where that is another one's work: a host", () => {
-    const { status, stderr } = packed.run("npx", "--no", "@liveupdate/agent", "host", "start", "lab")
+  it("says what else it needs where that is another one's work: a host", async () => {
+    const { status, stderr } = await packed.run("npx", "--no", "--", "@liveupdate/agent", "host", "start", "lab")
     assert.strictEqual(status, 5, stderr)
     assert.include(stderr, "from the workspace")
   })
 
-  it("is the version that was packed", () => {
-    const { stdout } = packed.run("npx", "--no", "@liveupdate/agent", "--version")
+  it("is the version that was packed", async () => {
+    const { stdout } = await packed.run("npx", "--no", "--", "@liveupdate/agent", "--version")
     assert.strictEqual(stdout.trim(), packageJson("agent").version)
   })
 })
 
 describe("the SDK", () => {
-  it("is imported by a program of plain JavaScript, with its model of the kernel", () => {
+  it("is imported by a program of plain JavaScript, with its model of the kernel", async () => {
     const program = Path.join(packed.folder, "program.js")
     Fs.writeFileSync(
       program,
       `import { Effect } from "effect"
-       import { KernelImage, LiveUpdate, Session } from "@liveupdate/sdk"
+       import { KernelImage, LiveUpdate } from "@liveupdate/sdk"
        import * as SimulatedHost from "@liveupdate/sdk/SimulatedHost"
-       console.log([KernelImage, LiveUpdate, Session, SimulatedHost].every((module) => Object.keys(module).length > 0), Effect.isEffect(Effect.void))`
+       console.log([KernelImage.inspect, LiveUpdate.create, SimulatedHost.simulateKexec].every((known) => known !== undefined), Effect.isEffect(Effect.void))`
     )
-    const { stdout, stderr } = packed.run(process.execPath, program)
+    const { stdout, stderr } = await packed.run(process.execPath, program)
     assert.strictEqual(stdout, "true true\n", stderr)
   })
 })
 
 describe("types", () => {
   const consumer = `import * as Hosts from "@liveupdate/agent/cli/Hosts"
-import * as Agent from "@liveupdate/agent"
+import * as Qemu from "@liveupdate/agent/vmm/Qemu"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
-import { LiveUpdate, Session } from "@liveupdate/sdk"
+import { LiveUpdate } from "@liveupdate/sdk"
 import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Effect from "effect/Effect"
 
-export const create = Effect.scoped(Session.create("vm-web-1")).pipe(
-  Effect.catchTag("AlreadyExists", () => Effect.void),
+export const create = Effect.scoped(LiveUpdate.create("vm-web-1")).pipe(
+  Effect.catchTag("SessionExists", () => Effect.void),
   Effect.asVoid
 )
-export const all = { Agent, Hosts, QemuHost, Memfd, LiveUpdate }
+export const all = { Qemu, Hosts, QemuHost, Memfd, LiveUpdate }
 // Nothing of them is \`any\`, which would allow this.
 // @ts-expect-error
-export const wrong: number = Session.create
+export const wrong: number = LiveUpdate.create
 `
   for (const [moduleResolution, module] of [
     ["node16", "node16"],
     ["bundler", "esnext"]
   ] as const)
-    it(`resolve with moduleResolution ${moduleResolution}`, () => {
+    it(`resolve with moduleResolution ${moduleResolution}`, async () => {
       Fs.writeFileSync(Path.join(packed.folder, "consumer.ts"), consumer)
-      const { status, stdout } = packed.run(
+      const { status, stdout } = await packed.run(
         process.execPath,
         Path.join(Packed.workspace, "node_modules/typescript/bin/tsc"),
         ...["--noEmit", "--strict", "--skipLibCheck", "--target", "es2023", "--module", module],
@@ -104,12 +112,14 @@ for (const name of Packed.published)
   describe(`the tarball of @liveupdate/${name}`, () => {
     it("says of every subpath what arethetypeswrong and publint expect", async () => {
       const data = Fs.readFileSync(packed.tarballs[name])
-      const modules = Packed.filesOf(packed, name).flatMap((file) => /^dist\/([A-Z]\w+)\.d\.ts$/.exec(file)?.[1] ?? [])
+      const modules = Packed.filesOf(packed, name).flatMap(
+        (file) => /^dist\/((?:(?!internal\b|errors\b)\w+\/)*[A-Z]\w+)\.d\.ts$/.exec(file)?.[1] ?? []
+      )
       const closed = Object.entries(packageJson(name).exports).filter(([, to]) => to === null)
       const open = modules.filter((module) => !closed.some(([from]) => from === `./${module}`))
       assert.isNotEmpty(open)
       const result = await checkPackage(createPackageFromTarballData(new Uint8Array(data)), {
-        entrypoints: [".", ...open.map((module) => `./${module}`)]
+        entrypoints: [...("." in packageJson(name).exports ? ["."] : []), ...open.map((module) => `./${module}`)]
       })
       if (!result.types) return assert.fail("it has no types")
       // An ESM package is for those who resolve as ESM does: CommonJS can only import() it, and node10 knows no \`exports\`.
