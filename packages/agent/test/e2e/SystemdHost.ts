@@ -69,7 +69,7 @@ export const prepare = Effect.gen(function* () {
     id: vm,
     memory: "192M",
     ...TestHost.demoGuest,
-    cmdline: "console=ttyS0 quiet pattern=64M"
+    cmdline: TestHost.guestCommandLine("64M")
   })
   yield* host.waitForTick(vm, 3)
 })

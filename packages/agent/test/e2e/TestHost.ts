@@ -124,13 +124,20 @@ export const eventsOf = ({ code, stdout, stderr }: Said): ReadonlyArray<Event.Ev
     .map((line) => Event.parse(line) ?? assert.fail(`not an event: ${line}`))
 }
 
+/**
+ * A guest's command line, with so much memory that it writes and verifies. Two ticks a second: each character on a console costs the host exits of
+ * the guest, which under emulation is most of what a guest costs that nobody looks at.
+ */
+export const guestCommandLine = (pattern: string) => `console=ttyS0 quiet tick=500 pattern=${pattern}`
+
 /** What a VM's spec says of the demo's guest, on KVM. */
 export const demoGuest = {
   accelerator: "kvm",
   // QEMU 7.2 outside emulates no processor that it could give to a guest as `host`.
   cpu: "qemu64",
   kernel: "/var/lib/liveupdate-demo/vmlinux",
-  initrd: "/var/lib/liveupdate-demo/guest.cpio"
+  initrd: "/var/lib/liveupdate-demo/guest.cpio",
+  cmdline: guestCommandLine("1M")
 } as const
 
 /** A command that waits, inside: `TestHost.resumeEnded`. */

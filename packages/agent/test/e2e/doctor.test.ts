@@ -182,7 +182,7 @@ layer(TestHost.layer("doctor"), { excludeTestServices: true, timeout: "20 minute
           id: vm,
           memory: "128M",
           ...TestHost.demoGuest,
-          cmdline: "console=ttyS0 quiet pattern=16M"
+          cmdline: TestHost.guestCommandLine("16M")
         })
         yield* host.waitForTick(vm, 2)
         const script = `

@@ -22,7 +22,7 @@ const guest = (id: string, more: Readonly<Record<string, unknown>> = {}) => ({
   id,
   memory: "96M",
   ...TestHost.demoGuest,
-  cmdline: "console=ttyS0 quiet pattern=8M",
+  cmdline: TestHost.guestCommandLine("8M"),
   ...more
 })
 

@@ -13,7 +13,7 @@ const spec = {
   id: vm,
   memory: "128M",
   ...TestHost.demoGuest,
-  cmdline: "console=ttyS0 quiet pattern=16M"
+  cmdline: TestHost.guestCommandLine("16M")
 }
 
 const agent = "/usr/bin/agent"
@@ -34,7 +34,7 @@ const guestCountsOn = (id: string) =>
 const countsOn = guestCountsOn(vm)
 
 /** A second, smaller guest with two processors. */
-const secondSpec = (id: string) => ({ ...spec, id, memory: "64M", cpus: 2, cmdline: "console=ttyS0 quiet" })
+const secondSpec = (id: string) => ({ ...spec, id, memory: "64M", cpus: 2, cmdline: TestHost.guestCommandLine("1M") })
 
 /** Runs what has to be refused: one line that says why, this exit code, no trace, and a guest that didn't notice. */
 const refused = <E, R>(run: Effect.Effect<TestHost.Said, E, R>, code: number, ...says: ReadonlyArray<string>) =>

@@ -18,7 +18,7 @@ const guest = (id: string) => ({
   id,
   memory: "64M",
   ...TestHost.demoGuest,
-  cmdline: "console=ttyS0 quiet pattern=8M",
+  cmdline: TestHost.guestCommandLine("8M"),
   ...(id === victim ? { disks: [{ path: disk, format: "raw" }] } : {})
 })
 

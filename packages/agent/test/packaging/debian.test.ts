@@ -7,8 +7,8 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import * as AgentCommand from "../../src/cli/AgentCommand.ts"
 import * as AgentPackage from "../../src/cli/AgentPackage.ts"
+import * as Version from "../../src/cli/Version.ts"
 import * as DebianPackage from "../../tools/DebianPackage.ts"
 import * as PackageTree from "../../tools/PackageTree.ts"
 import * as Release from "../../tools/Release.ts"
@@ -28,7 +28,7 @@ const sha256 = (file: string) => createHash("sha256").update(Fs.readFileSync(fil
 describe("version", () => {
   it("is one: of the npm package, of the Debian changelog, and what the agent says", () => {
     assert.strictEqual(DebianPackage.changelogVersion(sources), DebianPackage.versionOf(sources))
-    assert.strictEqual(AgentCommand.VERSION, DebianPackage.versionOf(sources))
+    assert.strictEqual(Version.VERSION, DebianPackage.versionOf(sources))
   })
 })
 

@@ -51,7 +51,7 @@ layer(TestHost.layer("many"), { excludeTestServices: true, timeout: "20 minutes"
           ...TestHost.demoGuest,
           id,
           memory: "64M",
-          cmdline: "console=ttyS0",
+          cmdline: TestHost.guestCommandLine("8M"),
           args
         })
         yield* hook("pre-resume/10-tap", id)
