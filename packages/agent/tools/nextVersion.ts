@@ -6,7 +6,7 @@ import * as Release from "./Release.ts"
 
 const agent = Path.resolve("packages/agent")
 const changelog = Path.join(agent, "debian/changelog")
-const command = Path.join(agent, "src/cli/AgentCommand.ts")
+const source = Path.join(agent, "src/cli/Version.ts")
 const version = DebianPackage.versionOf({ agent })
 
 if (DebianPackage.changelogVersion({ agent }) !== version) {
@@ -16,4 +16,4 @@ if (DebianPackage.changelogVersion({ agent }) !== version) {
     Release.withEntry(Fs.readFileSync(changelog, "utf8"), { version, changes, date: new Date() })
   )
 }
-Fs.writeFileSync(command, Release.withVersion(Fs.readFileSync(command, "utf8"), version))
+Fs.writeFileSync(source, Release.withVersion(Fs.readFileSync(source, "utf8"), version))
