@@ -86,7 +86,7 @@ interface Answer {
 }
 
 const answerOf = (text: string): Answer => {
-  const [, status = "", type = "", body = ""] = /^(\d+) (.*)\n(.*)$/s.exec(text) ?? assert.fail(`no answer: ${text}`)
+  const [, status = "", type = "", body = ""] = /^(\d+) ([^\n]*)\n(.*)$/s.exec(text) ?? assert.fail(`no answer: ${text}`)
   return { status, type, body }
 }
 
