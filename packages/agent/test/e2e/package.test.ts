@@ -22,7 +22,9 @@ const leftovers = Effect.gen(function* () {
   return found
     .split("\n")
     .filter(
-      (path) => path !== "" && !/liveupdate-(host|demo|channeld)|\.conf\.d\/liveupdate\.conf|\/dpkg\/info\//.test(path)
+      (path) =>
+        path !== "" &&
+        !/liveupdate-(host|demo|channeld)|^\/run\/systemd\/|\.conf\.d\/liveupdate\.conf|\/dpkg\/info\//.test(path)
     )
     .sort()
 })
@@ -67,7 +69,7 @@ layer(TestHost.layer("package"), { excludeTestServices: true, timeout: "20 minut
       const asPreset = yield* enabled
       assert.deepInclude(asPreset, ["liveupdate-resume.service", "enabled", "enabled"])
       yield* host.output("systemctl", "disable", "liveupdate-resume.service")
-      yield* host.output("systemctl", "preset", "liveupdate-resume.service", "liveupdate-recover.service")
+      yield* host.output("systemctl", "preset", "liveupdate-resume.service")
       assert.deepStrictEqual(yield* enabled, asPreset)
       const { code, stdout } = yield* host.agent("doctor")
       assert.strictEqual(code, 0, stdout)
@@ -84,7 +86,7 @@ layer(TestHost.layer("package"), { excludeTestServices: true, timeout: "20 minut
       const traced = yield* host.output(
         "sh",
         "-c",
-        "strace -f -qq -e trace=execve -o /run/started agent --version >/dev/null; cat /run/started"
+        "strace -f -qq -s 200 -e trace=execve -o /run/started agent --version >/dev/null; cat /run/started"
       )
       assert.include(traced, "/var/cache/liveupdate/agent.blob")
       assert.strictEqual(
@@ -163,7 +165,7 @@ layer(TestHost.layer("package"), { excludeTestServices: true, timeout: "20 minut
       for (const path of yield* leftovers)
         assert.match(
           path,
-          /^\/etc\/liveupdate\/agent\.toml$|^\/etc\/systemd\/system\/sysinit\.target\.wants\/|^\/var\/lib\/systemd\/deb-systemd-helper-enabled\/|^\/(var\/lib|run)\/liveupdate\/(vms\/|host\.lock)|^\/run\/systemd\/transient\/liveupdate-vm-/
+          /^\/etc\/liveupdate\/agent\.toml$|^\/etc\/systemd\/system\/sysinit\.target\.wants\/|^\/var\/lib\/systemd\/deb-systemd-helper-enabled\/|^\/var\/lib\/liveupdate\/(vms|runs|journal)|^\/run\/liveupdate\//
         )
     })
   )
