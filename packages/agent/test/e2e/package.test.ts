@@ -17,7 +17,7 @@ const leftovers = Effect.gen(function* () {
   const found = yield* host.output(
     "sh",
     "-c",
-    "find /etc /usr /var /run -xdev -path '*liveupdate*' ! -type d; find /usr/bin/agent /usr/share -xdev -name '*agent*' -path '*omplet*' 2>/dev/null; true"
+    "find /etc /usr /var /run -xdev -path '*liveupdate*' ! -type d; find /usr/bin/agent /usr/share/*/*/agent /usr/share/*/*/agent.fish /usr/share/*/*/_agent /usr/share/man/man1/agent.1* 2>/dev/null; true"
   )
   return found
     .split("\n")
