@@ -19,7 +19,8 @@ const ownLinks: Plugin = (md) => {
     if (typeof origin !== "string") return
     for (const token of tokens.flatMap(({ children }) => children ?? [])) {
       const href = token.attrGet("href")
-      const link = href === null ? undefined : site.link(origin, href)
+      // A heading's own link is looked for as it is, when the search's index is made.
+      const link = href === null || href.startsWith("#") ? undefined : site.link(origin, href)
       if (token.type === "link_open" && link !== undefined) token.attrSet("href", link)
     }
   })

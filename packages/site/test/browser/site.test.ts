@@ -133,6 +133,10 @@ describe("the site, in a browser", () => {
     await page.locator(".vp-doc a", { hasText: "states.md" }).first().click()
     await heading("Phases and states of a live update")
     assert.strictEqual(await page.locator(".state-graph svg").count(), 3)
+    await page
+      .locator(".state-graph")
+      .first()
+      .screenshot({ path: join(screenshots, "state-graph.png") })
     await page.goto(`${origin}${pathOf("docs/security.md")}`)
     await page.locator('.vp-doc a[href*="doctor.html#the-checks"]').first().click()
     await page.waitForURL(/doctor\.html#the-checks$/)
