@@ -52,20 +52,20 @@ export const parse = (text: string): Graph => {
 
 const quoted = (text: string) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`
 
-/** Each with its attributes, in DOT. */
+/** In DOT. Graphviz knows how wide Helvetica's letters are, and the page's are no wider. */
 const dot = ({ arrows, states }: Graph): string => {
   // An end for each that ends: one for all would draw long lines across the picture.
   const ends = arrows.filter(({ to }) => to === END).map(({ from }) => from)
   return [
     "digraph {",
-    'bgcolor="transparent" rankdir=TB nodesep=0.25 ranksep=0.35',
-    'node [shape=box style=rounded fontname="sans-serif" fontsize=13 height=0.35 margin="0.14,0.06"]',
-    'edge [fontname="sans-serif" fontsize=11 arrowsize=0.7]',
+    'bgcolor="transparent" rankdir=TB nodesep=0.4 ranksep=0.35',
+    'node [shape=box style=rounded fontname="Helvetica" fontsize=13 height=0.35 margin="0.2,0.06"]',
+    'edge [fontname="Helvetica" fontsize=11 arrowsize=0.7]',
     `${quoted(BEGIN)} [shape=circle style=filled fillcolor="black" label="" width=0.14 height=0.14]`,
     ...ends.map((from) => `${quoted(`${END} ${from}`)} [shape=doublecircle label="" width=0.1 height=0.1]`),
     ...[...states].map(([id, name]) => `${quoted(id)} [label=${quoted(name)}]`),
     ...arrows.map(({ because, from, to }) => {
-      const label = because === "" ? "" : ` [label=${quoted(` ${because} `)}]`
+      const label = because === "" ? "" : ` [label=${quoted(`   ${because}   `)}]`
       return `${quoted(from)} -> ${quoted(to === END ? `${END} ${from}` : to)}${label}`
     }),
     "}"
