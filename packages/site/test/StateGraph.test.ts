@@ -35,7 +35,8 @@ describe("a state graph", () => {
   it("is drawn with every name and reason, in the page's colours", async () => {
     const svg = StateGraph.render(await instance(), StateGraph.parse(graph))
     assert.match(svg, /^<svg role="img" aria-label="[^"]*undo pause, pause"/)
-    for (const text of ["undo pause", "failed, told to stop"]) assert.match(svg, new RegExp(`${text}\\s*</text>`))
+    for (const text of ["undo pause", "failed, told to stop"])
+      assert.match(svg, new RegExp(`${text}(&#160;|\\s)*</text>`))
     assert.include(svg, "currentColor")
     assert.notInclude(svg, "black")
   })
