@@ -36,7 +36,11 @@ export const sections: ReadonlyArray<Section> = [
   },
   {
     title: "Install",
-    pages: [page("docs/install.md", "Install on a host"), page("docs/compatibility.md", "Compatibility")]
+    pages: [
+      page("docs/install.md", "Install on a host"),
+      page("docs/packages.md", "Packages"),
+      page("docs/compatibility.md", "Compatibility")
+    ]
   },
   {
     title: "Operate",
@@ -47,6 +51,7 @@ export const sections: ReadonlyArray<Section> = [
       page("docs/systemd.md", "systemd"),
       page("docs/configuration.md", "Configuration"),
       page("docs/report.md", "Report"),
+      page("docs/metrics.md", "Metrics and traces"),
       page("docs/security.md", "Security")
     ]
   },
@@ -78,6 +83,7 @@ export const sections: ReadonlyArray<Section> = [
     title: "Develop",
     pages: [
       page("CONTRIBUTING.md", "Contributing"),
+      page(".changeset/README.md", "Releases"),
       page("docs/faults.md", "Fault matrix"),
       page("docs/test-kernel.md", "Kernel with test handlers"),
       page("docs/emulator.md", "The emulator")
