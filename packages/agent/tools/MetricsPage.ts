@@ -26,7 +26,7 @@ waits for it, while guests stand still.
 
 ## Who tells, and when
 
-When a run has come to its result, the agent leaves an empty file of the run's name in \`/var/lib/liveupdate/unpublished\`: before the jump when
+Where \`metrics.textfile\` or \`traces.endpoint\` is set, or \`liveupdate-metrics.service\` enabled: when a run has come to its result, the agent leaves an empty file of the run's name in \`/var/lib/liveupdate/unpublished\`: before the jump when
 everything was undone, after it when the guests run. \`liveupdate-publish.path\` sees that and starts \`liveupdate-publish.service\`, a process of its own
 with the lowest priority: \`agent publish\`
 

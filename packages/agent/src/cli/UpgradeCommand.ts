@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -12,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import * as Configuration from "../config/Configuration.ts"
 import * as Effective from "../config/Effective.ts"
 import type { Said } from "../config/Origin.ts"
 import * as Accounts from "../metrics/Accounts.ts"
@@ -63,6 +65,9 @@ const deadlinesOf = (
         })
       )
 }
+
+/** `systemctl enable liveupdate-metrics`: what it serves is counted before somebody removes old runs. */
+const SERVED = "/etc/systemd/system/multi-user.target.wants/liveupdate-metrics.service"
 
 /** One that was begun says in its log how it ended; another agent's is that one's. */
 const hasLog = ({ _tag }: { readonly _tag: string }): boolean => _tag === "RolledBack" || _tag === "JoinedRunFailed"
@@ -123,7 +128,7 @@ const upgrade = Command.make(
         ...Shared.said("upgrade.max-pause", "--max-pause", maxPause),
         ...limits
       ])
-      const { upgrade } = effective.configuration
+      const { metrics, traces, upgrade } = effective.configuration
       const options = yield* Chosen.upgradeOptions(chosen, effective)
       const run = yield* newRun
       const show = yield* LiveBar.listener(output)
@@ -134,6 +139,9 @@ const upgrade = Command.make(
             show(event)
             note(event)
           })
+          yield* Unpublished.want(
+            metrics.textfile !== Configuration.NONE || traces.endpoint !== Configuration.NONE || Fs.existsSync(SERVED)
+          )
           // When the guests run again: the scope closes after the run is over.
           yield* Effect.addFinalizer(() => told.note)
           const log = yield* RunLog.open({ run, listener: told.listener })

@@ -1,7 +1,7 @@
 /**
  * Runs that came to a result nobody was told of yet: one empty file for each. `liveupdate-publish.path` sees that there is one and starts
  * `agent publish`, which takes it away. So no live update waits for metrics and traces, neither half of it loads them, and what can't be
- * told now is told later, by another boot too.
+ * told now is told later, by another boot too. Where nobody wants to be told, there is no directory for them, and no process is started.
  *
  * @since 0.1.0
  */
@@ -18,6 +18,21 @@ import { reasonOf } from "./RunLog.ts"
  * @category constants
  */
 export const defaultDirectory = "/var/lib/liveupdate/unpublished"
+
+/**
+ * Whether anybody is to be told from now on. Runs that wait still are told all the same.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const want = (wanted: boolean, directory: string = defaultDirectory): Effect.Effect<void> =>
+  Effect.try({
+    try: () => {
+      if (wanted) Fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+      else if (Fs.existsSync(directory) && Fs.readdirSync(directory).length === 0) Fs.rmdirSync(directory)
+    },
+    catch: reasonOf
+  }).pipe(Effect.catchAll((reason) => Effect.logWarning("who is to be told of the run can't be noted", reason)))
 
 /**
  * Hears of a run's outcome; `note` is for afterwards, when nobody waits.
@@ -40,8 +55,7 @@ export const watch = (
       (run) =>
         Effect.try({
           try: () => {
-            Fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
-            Fs.writeFileSync(Path.join(directory, run), "", { mode: 0o600 })
+            if (Fs.existsSync(directory)) Fs.writeFileSync(Path.join(directory, run), "", { mode: 0o600 })
           },
           catch: reasonOf
         }).pipe(

@@ -19,7 +19,7 @@ import * as TestHost from "./TestHost.ts"
 
 const textfile = "/var/lib/prometheus/node-exporter/liveupdate.prom"
 const requests = "/var/lib/e2e/traces"
-const agent = "/usr/local/bin/agent"
+const agent = "/usr/bin/agent"
 const program = ProgramBundle.inside("collector")
 
 const configuration = `[metrics]

@@ -197,6 +197,7 @@ describe("telling a collector", () => {
       let status = 503
       const { endpoint, received } = yield* Collector.start(() => ({ status, body: "{}" }))
       const textfile = `${directory}/liveupdate.prom`
+      yield* Unpublished.want(true, directories.unpublished)
       const told = Unpublished.watch(() => undefined, directories.unpublished)
       for (const name of [Hosts.succeeded.run, Hosts.undone.run])
         told.listener({ ...event("b", 1, { type: "outcome", result: "upgraded", message: "" }), run: name })
@@ -216,15 +217,22 @@ describe("telling a collector", () => {
     }).pipe(Effect.provide(Hosts.layer))
   )
 
-  it.scopedLive("nobody is to be told: counters are kept, and no run waits", () =>
+  it.scopedLive("nobody is to be told: no run waits, but for one from before", () =>
     Effect.gen(function* () {
       const runs = yield* Hosts.withBoth
       const unpublished = `${yield* Temporary.directory}/unpublished`
       const told = Unpublished.watch(() => undefined, unpublished)
       told.listener({ ...event("b", 1, { type: "outcome", result: "upgraded", message: "" }), run: Hosts.undone.run })
       yield* told.note
+      assert.deepStrictEqual(yield* Unpublished.list(unpublished), [])
+      yield* Unpublished.want(true, unpublished)
+      yield* told.note
+      yield* Unpublished.want(false, unpublished)
       assert.deepStrictEqual(yield* publish(configured({}), { runs, unpublished }), [Hosts.undone.run])
       assert.deepStrictEqual(yield* Unpublished.list(unpublished), [])
+      yield* Unpublished.want(false, unpublished)
+      yield* told.note
+      assert.deepStrictEqual(yield* publish(configured({}), { runs, unpublished }), [])
     }).pipe(Effect.provide(Hosts.layer))
   )
 })
