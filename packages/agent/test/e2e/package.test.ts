@@ -165,7 +165,7 @@ layer(TestHost.layer("package"), { excludeTestServices: true, timeout: "20 minut
       for (const path of yield* leftovers)
         assert.match(
           path,
-          /^\/etc\/liveupdate\/agent\.toml$|^\/etc\/systemd\/system\/sysinit\.target\.wants\/|^\/var\/lib\/systemd\/deb-systemd-helper-enabled\/|^\/var\/lib\/liveupdate\/(vms|runs|journal)|^\/run\/liveupdate\//
+          /^\/etc\/liveupdate\/agent\.toml$|^\/etc\/systemd\/system\/(sysinit|paths)\.target\.wants\/|^\/var\/lib\/systemd\/deb-systemd-helper-enabled\/|^\/var\/lib\/liveupdate\/(vms|runs|journal)|^\/run\/liveupdate\//
         )
     })
   )
