@@ -24,7 +24,9 @@ const leftovers = Effect.gen(function* () {
     .filter(
       (path) =>
         path !== "" &&
-        !/liveupdate-(host|demo|channeld)|^\/run\/systemd\/|\.conf\.d\/liveupdate\.conf|\/dpkg\/info\//.test(path)
+        !/liveupdate-(host|demo|channeld)|^\/run\/(systemd|udev)\/|\.conf\.d\/liveupdate\.conf|\/dpkg\/info\//.test(
+          path
+        )
     )
     .sort()
 })
