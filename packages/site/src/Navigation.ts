@@ -61,7 +61,9 @@ export const sections: ReadonlyArray<Section> = [
       page("docs/cli.md", "Commands"),
       page("docs/errors.md", "Errors and what to do"),
       page("docs/events.md", "Events"),
-      page("packages/sdk/README.md", "SDK")
+      page("packages/sdk/README.md", "SDK"),
+      page("packages/agent/README.md", "Agent, from npm"),
+      page("packages/qemu-host/README.md", "QEMU hosts, from npm")
     ]
   },
   {
@@ -83,7 +85,6 @@ export const sections: ReadonlyArray<Section> = [
     title: "Develop",
     pages: [
       page("CONTRIBUTING.md", "Contributing"),
-      page(".changeset/README.md", "Releases"),
       page("docs/faults.md", "Fault matrix"),
       page("docs/test-kernel.md", "Kernel with test handlers"),
       page("docs/emulator.md", "The emulator")
