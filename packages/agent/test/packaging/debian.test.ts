@@ -67,7 +67,7 @@ describe("a release", () => {
   })
 
   it("becomes what the agent says of itself", () => {
-    const source = Fs.readFileSync(Path.join(sources.agent, "src/cli/AgentCommand.ts"), "utf8")
+    const source = Fs.readFileSync(Path.join(sources.agent, "src/cli/Version.ts"), "utf8")
     assert.include(Release.withVersion(source, "9.8.7"), 'export const VERSION = "9.8.7"')
     assert.throws(() => Release.withVersion("", "9.8.7"))
   })
