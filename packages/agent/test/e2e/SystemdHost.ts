@@ -203,19 +203,36 @@ export const place = Effect.flatMap(TestHost.TestHost, (host) =>
   host.output("sh", "-c", "cat /proc/$(pgrep -x qemu-system-x86)/cgroup")
 )
 
-/** What a live update left on the host. */
-export interface Round {
-  readonly events: ReadonlyArray<Event.Event>
-  readonly blackoutMs: number
+/** What a jump left on the host. */
+export interface Remains {
   /** What the other service found in its store at its start, with its name; empty where there was nothing. */
   readonly cache: string
   /** Names of what systemd passed to the agent. */
   readonly passed: string
-  /** Steps that the journal of the next kernel's boot has as done. */
-  readonly steps: ReadonlyArray<string>
   readonly place: string
   /** What systemd's last process before the jump could not do with the device. */
   readonly complaints: string
+}
+
+/** Looked at when the host is up. */
+export const remains: Effect.Effect<Remains, never, TestHost.TestHost> = Effect.gen(function* () {
+  const host = yield* TestHost.TestHost
+  yield* host.booted
+  yield* host.keeperGone
+  return {
+    cache: yield* host.output("cat", found),
+    passed: yield* host.output("cat", passed),
+    place: yield* place,
+    complaints: yield* host.output("sh", "-c", "dmesg | grep -E 'systemd.*/dev/liveupdate' || true")
+  }
+})
+
+/** What a live update left. */
+export interface Round extends Remains {
+  readonly events: ReadonlyArray<Event.Event>
+  readonly blackoutMs: number
+  /** Steps that the journal of the next kernel's boot has as done. */
+  readonly steps: ReadonlyArray<string>
 }
 
 export const kept = `cache=${content}`
@@ -247,17 +264,13 @@ export const round = (way: "direct" | "systemd") =>
       console.verdicts.filter(({ bad }) => bad !== 0),
       []
     )
-    yield* host.booted
-    yield* host.keeperGone
+    const left = yield* remains
     const [blackout] = TimeLine.make(events)?.blackouts ?? []
     return {
       events,
       blackoutMs: blackout?.total ?? assert.fail("no time line"),
-      cache: yield* host.output("cat", found),
-      passed: yield* host.output("cat", passed),
-      steps: (yield* journaled(events[0]?.run ?? "", "upgraded")).done,
-      place: yield* place,
-      complaints: yield* host.output("sh", "-c", "dmesg | grep -E 'systemd.*/dev/liveupdate' || true")
+      ...left,
+      steps: (yield* journaled(events[0]?.run ?? "", "upgraded")).done
     } satisfies Round
   })
 
