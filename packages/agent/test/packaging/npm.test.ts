@@ -144,7 +144,8 @@ for (const name of Packed.published)
       const besides = {
         sdk: /^$/,
         "qemu-host": /^(emulator|guest|host|kernel|rootfs)\/|^(rootfs|debian-packages)\.json$/,
-        agent: /^(THIRD-PARTY|sbom\.cdx\.json|man\/agent\.1|grafana\/liveupdate\.json|prometheus\/liveupdate\.rules\.yml)$/
+        agent:
+          /^(THIRD-PARTY|sbom\.cdx\.json|man\/agent\.1|grafana\/liveupdate\.json|prometheus\/liveupdate\.rules\.yml)$/
       }[name]
       assert.deepStrictEqual(
         files.filter((file) => !known.test(file) && !besides.test(file)),
