@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Blackouts from "./Blackouts.ts"
-import { operations } from "./Operation.ts"
 import type * as Results from "./Results.ts"
 import * as Summary from "./Summary.ts"
 
@@ -37,27 +36,10 @@ const blackouts = ({ updates }: Results.Updates): string =>
     })
   )
 
-const divisors = { µs: 1e3, ms: 1e6 }
-
 const calls = ({ summary }: Results.Calls): string =>
   table(
-    ["operation", "unit", "C", "SDK", "SDK / C", "rounds from … to", "first round"],
-    summary.flatMap((row) => {
-      const operation = operations[row.operation]
-      if (operation === undefined) return []
-      const time = (nanoseconds: number) => (nanoseconds / divisors[operation.unit]).toFixed(1)
-      return [
-        [
-          operation.title.replace(/^ +/, "… "),
-          `${operation.unit}/${operation.per}`,
-          time(row.c),
-          time(row.sdk),
-          `${row.ratio.toFixed(2)} ×`,
-          `${row.lowest.toFixed(2)} … ${row.highest.toFixed(2)}`,
-          `${row.first.toFixed(2)} ×`
-        ]
-      ]
-    })
+    Summary.header,
+    Summary.cells(summary).map(([title = "", ...rest]) => [title.replace(/^ +/, "… "), ...rest])
   )
 
 const missing = (command: string): string =>

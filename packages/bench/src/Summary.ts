@@ -78,18 +78,24 @@ export const rows = (measurements: ReadonlyArray<Measurement>): ReadonlyArray<Ro
     ]
   })
 
-const header = ["operation", "unit", "C", "SDK", "SDK / C", "rounds from … to", "first round"]
-
-const divisors = { µs: 1e3, ms: 1e6 }
-
 /**
- * The table, as text.
+ * What stands above the columns of `cells`.
  *
  * @since 0.1.0
  * @category rendering
  */
-export const render = (summary: ReadonlyArray<Row>): string => {
-  const lines = summary.flatMap((row) => {
+export const header = ["operation", "unit", "C", "SDK", "SDK / C", "rounds from … to", "first round"]
+
+const divisors = { µs: 1e3, ms: 1e6 }
+
+/**
+ * A line for each operation, as texts.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const cells = (summary: ReadonlyArray<Row>): ReadonlyArray<ReadonlyArray<string>> =>
+  summary.flatMap((row) => {
     const operation = operations[row.operation]
     if (operation === undefined) return []
     const time = (nanoseconds: number) => (nanoseconds / divisors[operation.unit]).toFixed(1)
@@ -105,6 +111,15 @@ export const render = (summary: ReadonlyArray<Row>): string => {
       ]
     ]
   })
+
+/**
+ * The table, as text.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const render = (summary: ReadonlyArray<Row>): string => {
+  const lines = cells(summary)
   const widths = header.map((title, column) =>
     Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0))
   )
