@@ -50,6 +50,8 @@ export default defineConfig({
     anchor: { slugify: slug },
     toc: { slugify: slug },
     headers: { slugify: slug },
+    // What is an example of an address is no link.
+    linkify: false,
     config: (md) => {
       ownLinks(md)
       stateGraphs(md)

@@ -31,8 +31,9 @@ const placeOfPage = (path: string): string =>
         .replace(/^packages\/([^/]+)\/README\.md$/, "$1.md")
         .toLowerCase()
 
-/** VitePress takes every `.md` off the end of an address. */
-const placeOfSource = (path: string): string => `source/${path.replace(/\.md$/, "-md")}.md`
+/** VitePress takes every `.md` off the end of an address, and passes over directories that begin with a dot. */
+const placeOfSource = (path: string): string =>
+  `source/${path.replace(/(?<=^|\/)\./g, "dot-").replace(/\.md$/, "-md")}.md`
 
 const languages: Readonly<Record<string, string>> = {
   ".c": "c",

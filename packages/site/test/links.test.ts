@@ -116,6 +116,16 @@ describe("the site", () => {
       }
   })
 
+  it("puts nothing into directories that VitePress passes over", () => {
+    const { files, link } = Site.make(made({ "README.md": "[x](.ci/.run)", ".ci/.run": "true\n" }))
+    assert.strictEqual(link("README.md", ".ci/.run"), "/source/dot-ci/dot-run.md")
+    assert.isTrue(files.has("source/dot-ci/dot-run.md"))
+    assert.deepStrictEqual(
+      [...site.files.keys()].filter((place) => /(^|\/)\./.test(place)),
+      []
+    )
+  })
+
   it("shows a source as it is, and where it is from", () => {
     const shown = site.files.get("source/packages/agent/test/e2e/install.test.ts.md") ?? assert.fail("not shown")
     assert.include(shown, "`packages/agent/test/e2e/install.test.ts`")
