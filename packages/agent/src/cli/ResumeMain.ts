@@ -13,6 +13,7 @@ import type { Event } from "../upgrade/Event.ts"
 import { type ResumeOptions, resume } from "../upgrade/Resume.ts"
 import type { Listener } from "../upgrade/RunLog.ts"
 import * as Unpublished from "../upgrade/Unpublished.ts"
+import * as Watchdog from "../upgrade/Watchdog.ts"
 import * as Afterwards from "./Afterwards.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
@@ -105,7 +106,7 @@ const keeper = (): Keeper.Command => ({
  */
 export const start = (args: ReadonlyArray<string>): void => {
   const keep = args.indexOf(KEEP)
-  if (args.includes(WatchdogMain.WATCH)) WatchdogMain.main()
+  if (args.includes(Watchdog.WATCH)) WatchdogMain.main()
   else if (keep >= 0) process.exitCode = KeeperProgram.run(args[keep + 1])
   else main(args.some((argument) => argument.endsWith("ndjson")) ? "ndjson" : "human")
 }

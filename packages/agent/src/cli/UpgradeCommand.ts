@@ -38,7 +38,6 @@ import * as Output from "./Output.ts"
 import { forced } from "./Runner.ts"
 import * as Runs from "./Runs.ts"
 import { UsageError } from "./UsageError.ts"
-import { WATCH } from "./WatchdogMain.ts"
 
 /** Sorts by time, and says it to a reader: 20261123T193000Z-1a2b */
 const newRun = Effect.map(DateTime.now, (now) => {
@@ -155,7 +154,7 @@ const upgrade = Command.make(
               onFailure: upgrade["on-failure"],
               dryRun,
               blackoutDeadline: Duration.seconds(upgrade["max-pause"]),
-              watchdog: { file: process.execPath, args: [program, WATCH] },
+              watchdog: QuickStart.watchdog(program),
               force: forced,
               trace,
               ...(checkpoints === undefined ? {} : { checkpoints: Hooks.checkpoints(checkpoints) })

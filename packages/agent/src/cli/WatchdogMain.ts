@@ -13,14 +13,6 @@ import { words } from "../upgrade/Watchdog.ts"
 import * as Layers from "./Layers.ts"
 import { run } from "./Runner.ts"
 
-/**
- * Tells this program to be it.
- *
- * @since 0.1.0
- * @category constants
- */
-export const WATCH = "--watch"
-
 /** A VMM may hang, and come to itself again later. */
 const patience = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(600))
 

@@ -11,6 +11,7 @@ import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
+import type * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -61,8 +62,11 @@ export interface UpgradeOptions {
   readonly dryRun?: boolean
   /** From the first pause to the jump; past it everything is undone. */
   readonly blackoutDeadline?: Duration.Duration
-  /** Gives guests back if this process dies while they stand still; without it nobody does until somebody comes. */
-  readonly watchdog?: Watchdog.Command
+  /**
+   * Gives guests back if this process dies while they stand still; without it nobody does until somebody comes. How it is started: the
+   * next one is for when it couldn't be with the first (`QuickStart.watchdog`).
+   */
+  readonly watchdog?: Arr.NonEmptyReadonlyArray<Watchdog.Command>
   /** Ends when running phases shall be interrupted, and everything undone. */
   readonly force?: Effect.Effect<void>
   /** Of phases by name, in seconds, where they are not the phases' own. */

@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
+import type * as Arr from "effect/Array"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,6 +21,14 @@ export interface Command {
   readonly file: string
   readonly args: ReadonlyArray<string>
 }
+
+/**
+ * Tells the program of the second half to be it.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const WATCH = "--watch"
 
 /**
  * Guests would stand still until somebody comes if the agent died, so none is paused.
@@ -62,10 +71,10 @@ const START_DEADLINE = Duration.seconds(30)
  */
 export const logPath = "/run/liveupdate/watchdog.log"
 
-const launch = ({ file, args }: Command, vms: ReadonlyArray<string>) =>
+const launch = ({ file, args }: Command, vms: ReadonlyArray<string>, logFile: string) =>
   Effect.async<ChildProcess, WatchdogFailed>((resume) => {
     // In a session of its own: no signal of a terminal is for it.
-    const log = Fs.openSync(logPath, "a", 0o600)
+    const log = Fs.openSync(logFile, "a", 0o600)
     const child = spawn(file, [...args], { detached: true, stdio: ["pipe", "pipe", log] })
     Fs.closeSync(log)
     const fail = (reason: string) => resume(Effect.fail(new WatchdogFailed({ reason })))
@@ -93,16 +102,20 @@ const launch = ({ file, args }: Command, vms: ReadonlyArray<string>) =>
   )
 
 /**
- * Starts it for these VMs, and returns when it waits. Leaving the scope without `release` is like dying: it gives the guests back.
+ * Starts it for these VMs, by the first of the commands with which it comes so far as to wait. Leaving the scope without `release` is like
+ * dying: it gives the guests back.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const start = (
-  command: Command,
-  vms: ReadonlyArray<string>
+  commands: Arr.NonEmptyReadonlyArray<Command>,
+  vms: ReadonlyArray<string>,
+  logFile: string = logPath
 ): Effect.Effect<Watchdog, WatchdogFailed, Scope.Scope> =>
-  Effect.acquireRelease(launch(command, vms), (child) => Effect.sync(() => child.stdin?.destroy())).pipe(
+  Effect.acquireRelease(Effect.firstSuccessOf(commands.map((command) => launch(command, vms, logFile))), (child) =>
+    Effect.sync(() => child.stdin?.destroy())
+  ).pipe(
     Effect.map((child) => ({
       pid: child.pid ?? 0,
       release: Effect.async<void>((resume) => {

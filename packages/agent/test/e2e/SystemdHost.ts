@@ -49,7 +49,7 @@ case $what in
 killed) kill -KILL $LIVEUPDATE_AGENT_PID ;;
 hung) kill -STOP $LIVEUPDATE_AGENT_PID ;;
 refused) echo "not yet" >&2; exit 3 ;;
-deserted) pkill -KILL -f "[r]esume.cjs --watch"; kill -KILL $LIVEUPDATE_AGENT_PID ;;
+deserted) pkill -KILL -f "${TestHost.watchdog}"; kill -KILL $LIVEUPDATE_AGENT_PID ;;
 esac
 `
 

@@ -149,6 +149,9 @@ export const resumeEnded: Argv = [
   'until [ "$(systemctl show -P InactiveEnterTimestampMonotonic liveupdate-resume 2>/dev/null)" -gt 0 ] 2>/dev/null; do sleep 0.1; done'
 ]
 
+/** For `pgrep -f` and `pkill -f`; not the shell that has it on its own command line. */
+export const watchdog = "[r]esume(.cjs)? --watch"
+
 const serialLog = (directory: string) => Fs.readFileSync(`${directory}/serial.log`, "latin1").slice(-4000)
 
 /** For the one who reads why a guest stands still: the host's state and words, the VMM's, and the guest's last ones. */
@@ -289,7 +292,7 @@ const make = (label: string, { bare = false, ...options }: Options) =>
         output("timeout", "60", "sh", "-c", "while pgrep -f ^liveupdate-keeper; do sleep 0.1; done")
       ),
       watchdogGone: Effect.asVoid(
-        output("timeout", "120", "sh", "-c", "while pgrep -f '[r]esume.cjs --watch'; do sleep 0.1; done")
+        output("timeout", "120", "sh", "-c", `while pgrep -f '${watchdog}'; do sleep 0.1; done`)
       ),
       release: output("uname", "-r"),
       bootId: output("cat", "/proc/sys/kernel/random/boot_id"),

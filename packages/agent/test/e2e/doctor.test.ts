@@ -189,7 +189,7 @@ layer(TestHost.layer("doctor"), { excludeTestServices: true, timeout: "20 minute
         events=$(mktemp -u); mkfifo "$events"
         ${agent} upgrade --vm ${vm} --kernel "$1" --output ndjson >"$events" & pid=$!
         while read -r line; do
-          case $line in *'"step":"pause"'*'"status":"done"'*) pkill -KILL -f '[r]esume.cjs --watch'; kill -KILL $pid;; esac
+          case $line in *'"step":"pause"'*'"status":"done"'*) pkill -KILL -f '${TestHost.watchdog}'; kill -KILL $pid;; esac
         done <"$events"
         rm "$events"; wait $pid`
         const killed = yield* host.inside("sh", "-c", script, "sh", yield* host.otherKernel)

@@ -417,7 +417,7 @@ layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minu
       const host = yield* TestHost.TestHost
       const said = yield* upgradeBut(
         at("pause", "done"),
-        `kill -KILL $(pgrep -f '[r]esume.cjs --watch'); kill -KILL $pid`
+        `kill -KILL $(pgrep -f '${TestHost.watchdog}'); kill -KILL $pid`
       )
       assert.strictEqual(said.code, 137, said.stderr)
       const still = GuestConsole.lastTick(yield* host.console(vm))

@@ -3,7 +3,6 @@ import { rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import * as Layers from "@liveupdate/agent/cli/Layers"
-import { WATCH } from "@liveupdate/agent/cli/WatchdogMain"
 import * as QuickStart from "@liveupdate/agent/upgrade/QuickStart"
 import * as RunLog from "@liveupdate/agent/upgrade/RunLog"
 import * as Upgrade from "@liveupdate/agent/upgrade/Upgrade"
@@ -17,7 +16,7 @@ ControlPlane.layer({
   runs: RunLog.defaultDirectory,
   options: {
     prepare: (vms) => QuickStart.prepare(second, vms),
-    watchdog: { file: process.execPath, args: [second, WATCH] },
+    watchdog: QuickStart.watchdog(second),
     blackoutDeadline: Upgrade.BLACKOUT_DEADLINE
   }
 }).pipe(
