@@ -13,7 +13,7 @@ import type { Kind } from "./Accelerator.ts"
 import { Cache, type CacheError } from "./Cache.ts"
 import * as Channel from "./Channel.ts"
 import { type CommandFailed, runner } from "./internal/subprocess.ts"
-import type { Flavour, KernelError } from "./KernelBuild.ts"
+import { type Flavour, KernelBuild, type KernelError } from "./KernelBuild.ts"
 import * as Machine from "./Machine.ts"
 import type { Progress } from "./Progress.ts"
 import { type BuiltSystem, type PayloadItem, type PayloadRejected, SystemImage } from "./SystemImage.ts"
@@ -30,14 +30,27 @@ export interface Installation {
 }
 
 /**
+ * What follows from the kernels that lie in /boot, and comes last.
+ *
  * @since 0.1.0
  * @category models
  */
-export type Payload = ReadonlyArray<PayloadItem | Installation>
+export interface OfKernels {
+  /** Gets their images. */
+  readonly ofKernels: (images: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<PayloadItem>>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Payload = ReadonlyArray<PayloadItem | Installation | OfKernels>
 
 const IMAGE = "root.img"
 
-const isInstallation = (item: PayloadItem | Installation): item is Installation => "run" in item
+const isInstallation = (item: Payload[number]): item is Installation => "run" in item
+const isOfKernels = (item: Payload[number]): item is OfKernels => "ofKernels" in item
+const isItem = (item: Payload[number]): item is PayloadItem => "to" in item
 
 /**
  * @since 0.1.0
@@ -80,11 +93,12 @@ const settle = ["sh", "-c", "sync && fsfreeze --freeze /"] as const
 export const layer: Layer.Layer<
   Installed,
   never,
-  Cache | SystemImage | Machine.Machine | Channel.Channel | Path.Path | CommandExecutor.CommandExecutor
+  Cache | KernelBuild | SystemImage | Machine.Machine | Channel.Channel | Path.Path | CommandExecutor.CommandExecutor
 > = Layer.effect(
   Installed,
   Effect.gen(function* () {
     const cache = yield* Cache
+    const kernelBuild = yield* KernelBuild
     const systemImage = yield* SystemImage
     const machine = yield* Machine.Machine
     const channel = yield* Channel.Channel
@@ -109,10 +123,13 @@ export const layer: Layer.Layer<
       payload: Payload,
       { flavour, ...on }: { readonly qemu: string; readonly accelerator: Kind; readonly flavour?: Flavour | undefined }
     ) {
-      const items = payload.filter((item): item is PayloadItem => !isInstallation(item))
+      const items = payload.filter(isItem)
       const installations = payload.filter(isInstallation)
       const commands = installations.map(({ run }) => run)
-      if (commands.length === 0) return yield* systemImage.build(items, { flavour })
+      const { boot, next } = yield* kernelBuild.kernels({ flavour })
+      const images = [boot, ...next].map(({ image }) => image)
+      const last = (yield* Effect.forEach(payload.filter(isOfKernels), ({ ofKernels }) => ofKernels(images))).flat()
+      if (commands.length === 0) return yield* systemImage.build([...items, ...last], { flavour })
       const before = yield* systemImage.build(items)
       const entry = yield* cache.entry({
         kind: "installed",
@@ -128,7 +145,7 @@ export const layer: Layer.Layer<
       })
       yield* cache.prune("installed", 2)
       const after = { ...before, image: paths.join(entry, IMAGE) }
-      return flavour === undefined ? after : yield* systemImage.build([], { flavour, on: after })
+      return flavour === undefined && last.length === 0 ? after : yield* systemImage.build(last, { flavour, on: after })
     })
     return { system }
   })

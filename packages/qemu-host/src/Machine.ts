@@ -71,8 +71,8 @@ export interface MachineSpec {
   /** Channel ports: commands at once. */
   readonly ports?: number | undefined
   /**
-   * With an IOMMU, and two PCI devices to be given to guests, which vfio-pci takes at boot: QEMU's `edu` (1234:11e8), which has no
-   * reset of its own, and an `nvme` (1b36:0010), which has one, and can have one virtual function (SR-IOV).
+   * With an IOMMU, and two pairs of PCI devices to be given to guests, which vfio-pci takes at boot: QEMU's `edu` (1234:11e8), which has
+   * no reset of its own, and an `nvme` (1b36:0010), which has one. The first `nvme` can have one virtual function (SR-IOV).
    */
   readonly passthrough?: boolean | undefined
   /** Further kernel arguments. */
@@ -168,7 +168,11 @@ const PASSTHROUGH = [
   // Of a virtual function's own: two queues and an interrupt at least; the physical function keeps two queues and one interrupt.
   "nvme,serial=passthrough,subsys=passthrough-subsystem,id=passthrough-nvme,max_ioqpairs=4,msix_qsize=2,sriov_max_vfs=1,sriov_vq_flexible=2,sriov_vi_flexible=1",
   "-device",
-  "nvme-ns,drive=passthrough,bus=passthrough-nvme"
+  "nvme-ns,drive=passthrough,bus=passthrough-nvme",
+  "-device",
+  "edu",
+  "-device",
+  "nvme,serial=passthrough-2"
 ]
 
 const PASSTHROUGH_KERNEL_ARGUMENTS = [

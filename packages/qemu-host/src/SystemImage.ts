@@ -21,8 +21,8 @@ import type { Progress } from "./Progress.ts"
 import { RootFs } from "./RootFs.ts"
 
 /**
- * Something of ours that goes inside: a file or a directory with all that is in it, modes kept, owned by root; or a symbolic
- * link. Missing directories are made.
+ * Something of ours that goes inside: a file or a directory with all that is in it, modes of files kept, owned by root; a symbolic
+ * link; or a directory of this mode. Missing directories are made.
  *
  * @since 0.1.0
  * @category models
@@ -30,6 +30,7 @@ import { RootFs } from "./RootFs.ts"
 export type PayloadItem =
   | { readonly from: string; readonly to: string }
   | { readonly link: string; readonly to: string }
+  | { readonly mode: number; readonly to: string }
 
 /**
  * debugfs did not do what it was told, or a path can't be told to it.
@@ -107,8 +108,8 @@ export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage"
 export const debugfsScript = (items: ReadonlyArray<PayloadItem>, without: ReadonlyArray<string> = []): string => {
   const quote = (path: string) => `"${path}"`
   const directories = new Set<string>()
-  for (const { to } of items) {
-    const parts = to.split("/").slice(1, -1)
+  for (const item of items) {
+    const parts = item.to.split("/").slice(1, "mode" in item ? undefined : -1)
     parts.forEach((_, index) => {
       directories.add(`/${parts.slice(0, index + 1).join("/")}`)
     })
@@ -116,11 +117,12 @@ export const debugfsScript = (items: ReadonlyArray<PayloadItem>, without: Readon
   return [
     ...without.map((path) => `rm ${quote(path)}`),
     ...[...directories].sort((a, b) => a.split("/").length - b.split("/").length).map((path) => `mkdir ${quote(path)}`),
-    ...items.flatMap((item) => [
-      `rm ${quote(item.to)}`,
-      "from" in item ? `write ${quote(item.from)} ${quote(item.to)}` : `symlink ${quote(item.to)} ${quote(item.link)}`,
-      ...("from" in item ? [`sif ${quote(item.to)} uid 0`, `sif ${quote(item.to)} gid 0`] : [])
-    ]),
+    ...items.flatMap((item) => {
+      const to = quote(item.to)
+      if ("mode" in item) return [`sif ${to} mode 04${item.mode.toString(8).padStart(4, "0")}`]
+      if ("link" in item) return [`rm ${to}`, `symlink ${to} ${quote(item.link)}`]
+      return [`rm ${to}`, `write ${quote(item.from)} ${to}`, `sif ${to} uid 0`, `sif ${to} gid 0`]
+    }),
     ""
   ].join("\n")
 }
@@ -168,19 +170,19 @@ export const layer: Layer.Layer<
             Effect.map((print) => `${item.to}\n${print}`),
             Effect.provide(platform)
           )
-        : Effect.succeed(`${item.to}\n-> ${item.link}`)
+        : Effect.succeed(`${item.to}\n${"link" in item ? `-> ${item.link}` : item.mode}`)
 
     const inBoot = ({ boot, next }: Kernels) =>
       [boot, ...next].map(({ image, release }) => ({ from: image, to: `${inside.boot}/vmlinuz-${release}` }))
 
     const expand = (item: PayloadItem): Effect.Effect<ReadonlyArray<PayloadItem>, PayloadRejected> =>
       Effect.gen(function* () {
-        for (const path of [item.to, "from" in item ? item.from : item.link])
+        for (const path of [item.to, ...("from" in item ? [item.from] : "link" in item ? [item.link] : [])])
           if (/["\n]/.test(path))
             return yield* new PayloadRejected({ path, detail: "quotes and line breaks can't be passed on" })
         if (!item.to.startsWith("/"))
           return yield* new PayloadRejected({ path: item.to, detail: "it must be absolute" })
-        if ("link" in item) return [item]
+        if (!("from" in item)) return [item]
         const failed = (error: { readonly message: string }) =>
           new PayloadRejected({ path: item.from, detail: error.message })
         const info = yield* fs.stat(item.from).pipe(Effect.mapError(failed))
@@ -227,8 +229,8 @@ export const layer: Layer.Layer<
               return yield* new PayloadRejected({ path: image, detail: errors.slice(0, 5).join("; ") })
           })
       })
-      // Running hosts keep their image open, so removing it here takes nothing from them.
-      yield* cache.prune("system", 3)
+      // One to install on, and one for each flavour. Running hosts keep their image open, so removing it here takes nothing from them.
+      yield* cache.prune("system", 5)
       return { image: paths.join(entry, "root.img"), kernels }
     })
     return { build }

@@ -126,11 +126,13 @@ describe("SystemImage", () => {
     assert.strictEqual(
       debugfsScript([
         { from: "/out/x", to: "/opt/a/b/x" },
-        { link: "../x", to: "/opt/y" }
+        { link: "../x", to: "/opt/y" },
+        { mode: 0o700, to: "/opt/z" }
       ]),
       [
         'mkdir "/opt"',
         'mkdir "/opt/a"',
+        'mkdir "/opt/z"',
         'mkdir "/opt/a/b"',
         'rm "/opt/a/b/x"',
         'write "/out/x" "/opt/a/b/x"',
@@ -138,6 +140,7 @@ describe("SystemImage", () => {
         'sif "/opt/a/b/x" gid 0',
         'rm "/opt/y"',
         'symlink "/opt/y" "../x"',
+        'sif "/opt/z" mode 040700',
         ""
       ].join("\n")
     )

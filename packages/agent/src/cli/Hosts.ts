@@ -6,16 +6,19 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import { Cache } from "@liveupdate/qemu-host/Cache"
 import * as Channel from "@liveupdate/qemu-host/Channel"
 import type { Payload } from "@liveupdate/qemu-host/Installed"
 import * as Progress from "@liveupdate/qemu-host/Progress"
 import * as QemuHost from "@liveupdate/qemu-host/QemuHost"
 import * as SystemImage from "@liveupdate/qemu-host/SystemImage"
+import * as KernelImageContents from "@liveupdate/sdk/KernelImageContents"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as KnownImages from "../upgrade/doctor/KnownImages.ts"
 import * as Event from "../upgrade/Event.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
 import * as TimeLine from "../upgrade/TimeLine.ts"
@@ -230,20 +233,48 @@ export const upgrade = (
 
 const INSTALLED_FROM = "/var/cache/liveupdate-agent.deb"
 
+/** What the agent keeps of kernels that it has looked into: to decompress one takes an emulated processor many seconds, and this one none. */
+const knownImages = (directory: string) => (images: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const memory = KnownImages.make(directory)
+    const files = new Set<string>()
+    const noting: KernelImageContents.Memory = {
+      ...memory,
+      recall: (digest) =>
+        Effect.zipRight(
+          Effect.sync(() => files.add(`${digest}.json`)),
+          memory.recall(digest)
+        )
+    }
+    // One that can't be read is the agent's to tell.
+    yield* Effect.forEach(images, (image) => Effect.ignore(KernelImageContents.read(image, noting)))
+    return [
+      { mode: 0o700, to: KnownImages.directory },
+      ...[...files]
+        .filter((file) => Fs.existsSync(Path.join(directory, file)))
+        .map((file) => ({ from: Path.join(directory, file), to: Path.join(KnownImages.directory, file) }))
+    ]
+  })
+
 /**
  * The agent as operators install it: its Debian package, of what the workspace holds now.
  *
  * @since 0.1.0
  * @category payload
  */
-export const payload: Effect.Effect<Payload, PreconditionFailed> = Effect.map(AgentPackage.file, (from) => [
-  { from, to: INSTALLED_FROM },
-  {
-    what: "installing the agent on a host",
-    // Nothing needs to reach the disk at once: a host that loses power meanwhile is made anew.
-    run: ["sh", "-ec", `dpkg --force-unsafe-io --install ${INSTALLED_FROM} && rm ${INSTALLED_FROM}`]
-  }
-])
+export const payload: Effect.Effect<Payload, PreconditionFailed, Cache> = Effect.gen(function* () {
+  const { directory } = yield* Cache
+  const from = yield* AgentPackage.file
+  return [
+    { from, to: INSTALLED_FROM },
+    {
+      what: "installing the agent on a host",
+      // Nothing needs to reach the disk at once: a host that loses power meanwhile is made anew.
+      run: ["sh", "-ec", `dpkg --force-unsafe-io --install ${INSTALLED_FROM} && rm ${INSTALLED_FROM}`]
+    },
+    { ofKernels: knownImages(Path.join(directory, "images")) }
+  ]
+})
 
 /** Where `npm run package` leaves it. */
 const packages = fileURLToPath(new URL("../../build", import.meta.url))

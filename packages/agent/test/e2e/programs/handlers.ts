@@ -1,10 +1,11 @@
-// Runs inside a QEMU host whose kernel has the test fixture's handlers, with the addresses of two PCI devices that are bound to
-// vfio-pci: every kind of file through a real jump. Each mode prints one JSON object.
+// Runs inside a QEMU host whose kernel has the test fixture's handlers, with the addresses of PCI devices that are bound to vfio-pci:
+// every kind of file through a real jump. Each mode prints one JSON object.
 //
-//   before EDU NVME KERNEL SAID   a guest's RAM, its devices, a VM and its memory are preserved, and the host jumps; the object goes
-//                                 to a file, as nobody hears the rest
-//   after EDU NVME             all of it is retrieved, looked at, finished, and owned
-//   qemu                       instead of after: QEMU starts on what is retrieved, and sees the devices
+//   before EDU NVME EDU2 NVME2 KERNEL SAID   a guest's RAM, its devices, a VM and its memory are preserved in a session, the RAM and the
+//                                            devices of another guest in another one, and the host jumps; the object goes to a file, as
+//                                            nobody hears the rest
+//   after EDU NVME             all of the first session is retrieved, looked at, finished, and owned
+//   qemu                       QEMU starts on what is retrieved of the second one, and sees the devices
 //   refusals EDU NVME          what is refused, and how
 //   virtual VF                 that a virtual function is refused, and how
 //   freeze EDU NVME KERNEL     a jump that the freeze refuses, and that everything works again
@@ -30,7 +31,7 @@ import * as Layer from "effect/Layer"
 import * as GuestPages from "./guestPages.ts"
 import { outcome } from "./outcome.ts"
 
-const [mode = "", edu = "", nvme = "", kernel = "", file = ""] = process.argv.slice(2)
+const [mode = "", edu = "", nvme = "", ...others] = process.argv.slice(2)
 const MIB = 1 << 20
 const PAGE = 4096
 const GUEST = 64 * PAGE
@@ -39,6 +40,7 @@ const HOLE = 40
 
 const tokens = Token.names({ ram: 1n, more: 2n, iommufd: 3n, edu: 4n, nvme: 5n, vm: 6n, memory: 7n })
 const passedThrough = "passed-through"
+const forQemu = "for-qemu"
 
 const sealed = (name: string, size: number) =>
   Effect.tap(Memfd.create({ name, size }), (memfd) => Memfd.addSeals(memfd, "seal", "grow", "shrink"))
@@ -73,7 +75,7 @@ const look = ({ fd }: { readonly fd: number }) =>
     return { id: register(fd, CONFIGURATION), bar: register(fd, 0) }
   })
 
-const devices = Effect.gen(function* () {
+const devices = Effect.fnUntraced(function* (edu: string, nvme: string) {
   const ram = yield* sealed("ram", 4 * MIB)
   const more = yield* sealed("more", MIB)
   yield* Memfd.write(ram, 3 * MIB, Buffer.from("in the RAM"))
@@ -98,12 +100,13 @@ const guest = Effect.gen(function* () {
   return { vm, memory }
 })
 
-const load = Effect.suspend(() => Kexec.load({ kernel, commandLine: Fs.readFileSync("/proc/cmdline", "utf8").trim() }))
+const load = (kernel: string) =>
+  Effect.suspend(() => Kexec.load({ kernel, commandLine: Fs.readFileSync("/proc/cmdline", "utf8").trim() }))
 
 const print = (value: unknown): void => void Fs.writeSync(1, `${JSON.stringify(value)}\n`)
 
 /** On the disk when it returns: nothing is unmounted before the jump. */
-const keep = (value: unknown): void => {
+const keep = (file: string, value: unknown): void => {
   const fd = Fs.openSync(file, "w")
   Fs.writeSync(fd, JSON.stringify(value))
   Fs.fsyncSync(fd)
@@ -111,7 +114,8 @@ const keep = (value: unknown): void => {
 }
 
 const before = Effect.gen(function* () {
-  const files = { ...(yield* devices), ...(yield* guest) }
+  const [edu2 = "", nvme2 = "", kernel = "", file = ""] = others
+  const files = { ...(yield* devices(edu, nvme)), ...(yield* guest) }
   const checks = {
     iommufd: yield* outcome(Iommufd.check(files.iommufd)),
     edu: yield* outcome(VfioDevice.check(files.edu)),
@@ -124,8 +128,12 @@ const before = Effect.gen(function* () {
   const preserved: Record<string, string> = {}
   for (const name of ["ram", "more", "iommufd", "edu", "nvme", "vm", "memory"] as const)
     preserved[name] = yield* outcome(session.preserve(files[name], tokens[name]))
-  yield* load
-  keep({ checks, looks, ioas: files.ioas.id, preserved })
+  const ofQemu = yield* devices(edu2, nvme2)
+  const second = yield* LiveUpdate.create(forQemu)
+  for (const name of ["ram", "more", "iommufd", "edu", "nvme"] as const)
+    yield* second.preserve(ofQemu[name], tokens[name])
+  yield* load(kernel)
+  keep(file, { checks, looks, ioas: files.ioas.id, preserved })
   return yield* Kexec.jump
 })
 
@@ -211,7 +219,7 @@ const idsOf = (answer: unknown): ReadonlyArray<string> =>
     .map(({ id }) => `${id.vendor.toString(16)}:${id.device.toString(16)}`)
 
 const qemu = Effect.gen(function* () {
-  const session = yield* LiveUpdate.retrieve(passedThrough)
+  const session = yield* LiveUpdate.retrieve(forQemu)
   const iommufd = yield* session.retrieve(Iommufd.Iommufd, tokens.iommufd)
   const first = yield* session.retrieve(VfioDevice.VfioDevice, tokens.edu)
   const second = yield* session.retrieve(VfioDevice.VfioDevice, tokens.nvme)
@@ -339,10 +347,11 @@ const refusals = Effect.gen(function* () {
 
 /** Memory whose VM stays behind is what the freeze refuses, after it has reset the device that was preserved before. */
 const freeze = Effect.gen(function* () {
-  const files = yield* devices
+  const [kernel = ""] = others
+  const files = yield* devices(edu, nvme)
   const { iommufd, more, ram } = files
   const { memory, vm } = yield* guest
-  yield* load
+  yield* load(kernel)
   const refused = yield* inSession((session) =>
     Effect.gen(function* () {
       yield* session.preserve(ram, tokens.ram)
