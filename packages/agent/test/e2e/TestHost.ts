@@ -125,10 +125,10 @@ export const eventsOf = ({ code, stdout, stderr }: Said): ReadonlyArray<Event.Ev
 }
 
 /**
- * A guest's command line, with so much memory that it writes and verifies. Two ticks a second: each character on a console costs the host exits of
- * the guest, which under emulation is most of what a guest costs that nobody looks at.
+ * A guest's command line, with so much memory that it writes and verifies, and a tick every so many milliseconds. Few of them: each character on a
+ * console costs the host exits of the guest, which under emulation is most of what a guest costs that nobody looks at.
  */
-export const guestCommandLine = (pattern: string) => `console=ttyS0 quiet tick=500 pattern=${pattern}`
+export const guestCommandLine = (pattern: string, tick = 500) => `console=ttyS0 quiet tick=${tick} pattern=${pattern}`
 
 /** What a VM's spec says of the demo's guest, on KVM. */
 export const demoGuest = {
@@ -252,7 +252,7 @@ const make = (label: string, { bare = false, ...options }: Options) =>
           there,
           (seen) => new Error(`${vm}: ${what} never came; last tick ${GuestConsole.lastTick(seen)}`)
         ),
-        Effect.retry(Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(600))),
+        Effect.retry(Schedule.intersect(Schedule.spaced("400 millis"), Schedule.recurs(300))),
         // The host goes with the test file: what it knows is told now.
         Effect.catchAll((error) =>
           Effect.flatMap(inside("sh", "-c", whatIsKnown, "sh", vm), ({ stdout }) =>
