@@ -11,6 +11,19 @@ const script = fileURLToPath(new URL("../../../../scripts/bundle-program.mjs", i
 /** Where ffi-rs finds its native part: beside the agent. */
 export const inside = (name: string): string => `/usr/lib/liveupdate/${name}.mjs`
 
+/**
+ * How it is started there. An emulated processor translates what a compiler has made anew, so that a program which runs for seconds gains nothing
+ * from one, and threads that compile take the second processor from what runs: it starts in about half the time with these.
+ */
+export const node = [
+  "/usr/lib/liveupdate/node",
+  "--no-opt",
+  "--no-sparkplug",
+  "--single-threaded",
+  "--min-semi-space-size=16",
+  "--max-semi-space-size=32"
+] as const
+
 /** The bundle of a TypeScript file. */
 export const make = (source: URL): Effect.Effect<Buffer> =>
   Effect.acquireUseRelease(

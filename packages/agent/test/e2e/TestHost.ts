@@ -274,7 +274,7 @@ const make = (label: string, { bare = false, ...options }: Options) =>
         Effect.gen(function* () {
           const path = ProgramBundle.inside(program)
           yield* write(path, yield* ProgramBundle.make(new URL(`programs/${program}.ts`, import.meta.url)))
-          return yield* inside("/usr/lib/liveupdate/node", path, ...args)
+          return yield* inside(...ProgramBundle.node, path, ...args)
         }),
       write,
       startVm,

@@ -4,6 +4,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as ProgramBundle from "./ProgramBundle.ts"
 import * as TestHost from "./TestHost.ts"
 
 const seed = process.env["LIVEUPDATE_SEED"] ?? String(Math.floor(Math.random() * 1_000_000))
@@ -29,7 +30,7 @@ const runs = (["itself", "outside"] as const).flatMap((who, round) =>
 /** As the first test has left it on the host. */
 const program = (...args: ReadonlyArray<string>) =>
   Effect.flatMap(TestHost.TestHost, (host) =>
-    host.inside("/usr/lib/liveupdate/node", "/usr/lib/liveupdate/custody.mjs", args[0] ?? "", seed, ...args.slice(1))
+    host.inside(...ProgramBundle.node, ProgramBundle.inside("custody"), args[0] ?? "", seed, ...args.slice(1))
   )
 
 /** Ends as the victim does: 137 is SIGKILL. */
@@ -45,8 +46,8 @@ const killed = (session: string, point: string, who: string) =>
            while read -r line; do [ "$line" = ready ] && kill -KILL $pid; done <"$says"
            rm "$says"; wait $pid`,
           "sh",
-          "/usr/lib/liveupdate/node",
-          "/usr/lib/liveupdate/custody.mjs",
+          ...ProgramBundle.node,
+          ProgramBundle.inside("custody"),
           "victim",
           seed,
           session,
@@ -108,7 +109,7 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
         "sh",
         "-c",
         `says=$(mktemp -u); mkfifo "$says"
-         node() { /usr/lib/liveupdate/node /usr/lib/liveupdate/custody.mjs "$@"; }
+         node() { ${ProgramBundle.node.join(" ")} ${ProgramBundle.inside("custody")} "$@"; }
          node lend ${seed} >"$says" &
          read -r pid fd <"$says"; rm "$says"
          node claim ${seed} "$pid" "$fd"; code=$?
@@ -133,8 +134,8 @@ layer(TestHost.layer("custody"), { excludeTestServices: true, timeout: "20 minut
         "--unit=custody-store",
         "--property=FileDescriptorStoreMax=4",
         "--property=Restart=on-failure",
-        "/usr/lib/liveupdate/node",
-        "/usr/lib/liveupdate/custody.mjs",
+        ...ProgramBundle.node,
+        ProgramBundle.inside("custody"),
         "service",
         seed,
         session,

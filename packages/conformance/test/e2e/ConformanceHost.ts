@@ -34,7 +34,6 @@ export class ConformanceHost extends Context.Tag("@liveupdate/conformance/test/e
 >() {}
 
 const program = ProgramBundle.inside("conformance")
-const node = "/usr/lib/liveupdate/node"
 
 const make = Effect.fnUntraced(function* (profile: Built) {
   const hosts = yield* QemuHost.QemuHost
@@ -63,7 +62,12 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   /** What it said and how it ended, be it by a jump. */
   const start = (args: ReadonlyArray<string>) =>
     Effect.gen(function* () {
-      const child = yield* channel.exec(address, [node, program, handlers ? "handlers" : "mainline", ...args])
+      const child = yield* channel.exec(address, [
+        ...ProgramBundle.node,
+        program,
+        handlers ? "handlers" : "mainline",
+        ...args
+      ])
       const [lines, stderr, end] = yield* Effect.all(
         [
           Stream.runCollect(Channel.lines(child.stdout)),

@@ -28,7 +28,11 @@ const place = (name: keyof typeof sources): string => ProgramBundle.inside(name)
 /** A program inside that has to succeed; its output. */
 const run = (name: keyof typeof sources, ...args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const { code, stderr, stdout } = yield* (yield* TestHost.TestHost).inside(NODE, place(name), ...args)
+    const { code, stderr, stdout } = yield* (yield* TestHost.TestHost).inside(
+      ...ProgramBundle.node,
+      place(name),
+      ...args
+    )
     assert.strictEqual(code, 0, `${name} ${args.join(" ")}: ${stderr}${stdout}`)
     return stdout
   })
@@ -225,7 +229,7 @@ layer(TestHost.layer("examples"), { excludeTestServices: true, timeout: "20 minu
       const listens = yield* Effect.fork(
         TestHost.agentHere(
           ...["host", "exec", "--name", host.name, "--"],
-          ...[NODE, place("request"), sockets.control, "GET", events]
+          ...[...ProgramBundle.node, place("request"), sockets.control, "GET", events]
         )
       )
       const { stderr, stdout } = yield* Fiber.join(listens)
