@@ -79,7 +79,8 @@ const launch = ({ file, args }: Command, vms: ReadonlyArray<string>, logFile: st
     Fs.closeSync(log)
     const fail = (reason: string) => resume(Effect.fail(new WatchdogFailed({ reason })))
     child.once("error", (error) => fail(error.message))
-    child.once("exit", (code, signal) => fail(`it ended with ${code ?? signal}`))
+    // What it has said comes first.
+    child.once("close", (code, signal) => fail(`it ended with ${code ?? signal}`))
     // Whether it goes away is not the pipe's to tell.
     child.stdin?.on("error", () => undefined)
     child.stdin?.write(`${vms.join(" ")}\n`)

@@ -156,12 +156,17 @@ export const unitFailures = Effect.flatMap(TestHost.TestHost, (host) =>
   )
 )
 
-/** How liveupdate-recover.service ended on this boot; `undefined` when it wasn't started. */
+/** How liveupdate-recover.service ended on this boot, if need be after its end; `undefined` when it wasn't started. */
 export const recovered = Effect.flatMap(TestHost.TestHost, (host) =>
   Effect.map(
     host.output(
-      ...["systemctl", "show", "liveupdate-recover.service"],
-      ...["--property=Result", "--property=ExecMainStatus", "--property=ExecMainExitTimestampMonotonic"]
+      "timeout",
+      "60",
+      "sh",
+      "-c",
+      // The run's outcome is in the journal before its process has ended.
+      `until [ "$(systemctl show -P ActiveState liveupdate-recover.service)" != activating ]; do sleep 0.1; done
+      systemctl show liveupdate-recover.service -p Result -p ExecMainStatus -p ExecMainExitTimestampMonotonic`
     ),
     (text) => {
       const found = new Map(text.split("\n").map((line) => [line.split("=")[0], line.split("=")[1]]))

@@ -12,7 +12,7 @@ const bindToVfio = Effect.flatMap(TestHost.TestHost, (host) =>
     "sh",
     "-ec",
     `cd /sys/bus/pci/devices
-     address=$(grep -l 0x11e8 */device | cut -d/ -f1)
+     address=$(grep -l 0x11e8 */device | cut -d/ -f1 | head -n 1)
      echo vfio-pci >$address/driver_override
      echo $address >/sys/bus/pci/drivers_probe
      echo $address`
