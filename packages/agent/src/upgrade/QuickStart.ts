@@ -43,8 +43,8 @@ const flagsOf = (script: string): ReadonlyArray<string> =>
     .split(" ")
 
 /**
- * How the watchdog is started: as the second half is, from its snapshot, which takes a fifth of the time that its script takes; or from
- * the script.
+ * How the watchdog is started: as the second half is, from its snapshot, in a fraction of the time that its script takes; or from the
+ * script.
  *
  * @since 0.1.0
  * @category operations
