@@ -13,10 +13,17 @@ import type { Kind } from "./Accelerator.ts"
 import { Cache, type CacheError } from "./Cache.ts"
 import * as Channel from "./Channel.ts"
 import { type CommandFailed, runner } from "./internal/subprocess.ts"
-import { type Flavour, KernelBuild, type KernelError } from "./KernelBuild.ts"
+import type { Flavour, KernelError } from "./KernelBuild.ts"
 import * as Machine from "./Machine.ts"
 import type { Progress } from "./Progress.ts"
-import { type BuiltSystem, type PayloadItem, type PayloadRejected, SystemImage } from "./SystemImage.ts"
+import {
+  type BuiltSystem,
+  type ImageItem,
+  type OfKernels,
+  type PayloadItem,
+  type PayloadRejected,
+  SystemImage
+} from "./SystemImage.ts"
 
 /**
  * @since 0.1.0
@@ -30,27 +37,16 @@ export interface Installation {
 }
 
 /**
- * What follows from the kernels that lie in /boot, and comes last.
- *
  * @since 0.1.0
  * @category models
  */
-export interface OfKernels {
-  /** Gets their images. */
-  readonly ofKernels: (images: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<PayloadItem>>
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Payload = ReadonlyArray<PayloadItem | Installation | OfKernels>
+export type Payload = ReadonlyArray<PayloadItem | Installation>
 
 const IMAGE = "root.img"
 
 const isInstallation = (item: Payload[number]): item is Installation => "run" in item
 const isOfKernels = (item: Payload[number]): item is OfKernels => "ofKernels" in item
-const isItem = (item: Payload[number]): item is PayloadItem => "to" in item
+const isImageItem = (item: Payload[number]): item is ImageItem => "to" in item
 
 /**
  * @since 0.1.0
@@ -93,12 +89,11 @@ const settle = ["sh", "-c", "sync && fsfreeze --freeze /"] as const
 export const layer: Layer.Layer<
   Installed,
   never,
-  Cache | KernelBuild | SystemImage | Machine.Machine | Channel.Channel | Path.Path | CommandExecutor.CommandExecutor
+  Cache | SystemImage | Machine.Machine | Channel.Channel | Path.Path | CommandExecutor.CommandExecutor
 > = Layer.effect(
   Installed,
   Effect.gen(function* () {
     const cache = yield* Cache
-    const kernelBuild = yield* KernelBuild
     const systemImage = yield* SystemImage
     const machine = yield* Machine.Machine
     const channel = yield* Channel.Channel
@@ -123,12 +118,11 @@ export const layer: Layer.Layer<
       payload: Payload,
       { flavour, ...on }: { readonly qemu: string; readonly accelerator: Kind; readonly flavour?: Flavour | undefined }
     ) {
-      const items = payload.filter(isItem)
+      const items = payload.filter(isImageItem)
       const installations = payload.filter(isInstallation)
       const commands = installations.map(({ run }) => run)
-      const { boot, next } = yield* kernelBuild.kernels({ flavour })
-      const images = [boot, ...next].map(({ image }) => image)
-      const last = (yield* Effect.forEach(payload.filter(isOfKernels), ({ ofKernels }) => ofKernels(images))).flat()
+      // The kernels come last: all flavours are made of one installation.
+      const last = payload.filter(isOfKernels)
       if (commands.length === 0) return yield* systemImage.build([...items, ...last], { flavour })
       const before = yield* systemImage.build(items)
       const entry = yield* cache.entry({

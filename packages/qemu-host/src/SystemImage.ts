@@ -27,10 +27,27 @@ import { RootFs } from "./RootFs.ts"
  * @since 0.1.0
  * @category models
  */
-export type PayloadItem =
+export type ImageItem =
   | { readonly from: string; readonly to: string }
   | { readonly link: string; readonly to: string }
   | { readonly mode: number; readonly to: string }
+
+/**
+ * What follows from the kernels that lie in /boot.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OfKernels {
+  /** Gets their images, as files outside. */
+  readonly ofKernels: (images: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<ImageItem>>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type PayloadItem = ImageItem | OfKernels
 
 /**
  * debugfs did not do what it was told, or a path can't be told to it.
@@ -105,7 +122,7 @@ export class SystemImage extends Context.Tag("@liveupdate/qemu-host/SystemImage"
  * @since 0.1.0
  * @category pure
  */
-export const debugfsScript = (items: ReadonlyArray<PayloadItem>, without: ReadonlyArray<string> = []): string => {
+export const debugfsScript = (items: ReadonlyArray<ImageItem>, without: ReadonlyArray<string> = []): string => {
   const quote = (path: string) => `"${path}"`
   const directories = new Set<string>()
   for (const item of items) {
@@ -164,7 +181,7 @@ export const layer: Layer.Layer<
     const platform = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     const command = yield* runner
 
-    const inputOf = (item: PayloadItem) =>
+    const inputOf = (item: ImageItem) =>
       "from" in item
         ? fingerprint(item.from).pipe(
             Effect.map((print) => `${item.to}\n${print}`),
@@ -175,7 +192,7 @@ export const layer: Layer.Layer<
     const inBoot = ({ boot, next }: Kernels) =>
       [boot, ...next].map(({ image, release }) => ({ from: image, to: `${inside.boot}/vmlinuz-${release}` }))
 
-    const expand = (item: PayloadItem): Effect.Effect<ReadonlyArray<PayloadItem>, PayloadRejected> =>
+    const expand = (item: ImageItem): Effect.Effect<ReadonlyArray<ImageItem>, PayloadRejected> =>
       Effect.gen(function* () {
         for (const path of [item.to, ...("from" in item ? [item.from] : "link" in item ? [item.link] : [])])
           if (/["\n]/.test(path))
@@ -202,14 +219,18 @@ export const layer: Layer.Layer<
       const base = on?.image ?? (yield* rootFs.image)
       const without = on === undefined ? [] : inBoot(on.kernels).map(({ to }) => to)
       const programs = yield* hostPrograms.programs
-      const own: ReadonlyArray<PayloadItem> = [
+      const own: ReadonlyArray<ImageItem> = [
         ...inBoot(kernels),
         { from: kernels.guest ?? kernels.boot.image, to: inside.guestKernel },
         { from: programs.guestInitramfs, to: inside.guestInitramfs },
         { from: programs.init, to: inside.init },
         { from: programs.channeld, to: inside.channeld }
       ]
-      const items = (yield* Effect.forEach([...own, ...payload], expand)).flat()
+      const images = [kernels.boot, ...kernels.next].map(({ image }) => image)
+      const theirs = yield* Effect.forEach(payload, (item) =>
+        "ofKernels" in item ? item.ofKernels(images) : Effect.succeed([item])
+      )
+      const items = (yield* Effect.forEach([...own, ...theirs.flat()], expand)).flat()
       const contents = yield* Effect.forEach(items, inputOf)
       const entry = yield* cache.entry({
         kind: "system",
