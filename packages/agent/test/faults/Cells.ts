@@ -139,12 +139,13 @@ const resumed = (remedy: string) =>
   })
 
 const nothingLeft = Effect.gen(function* () {
-  const said = yield* shell(`${agent} resume`)
+  const [said, parked] = yield* Effect.all([shell(`${agent} resume`), shell(`${agent} park --list --output ndjson`)], {
+    concurrency: "unbounded"
+  })
   assert.strictEqual(said.code, 0, said.stderr)
   assert.include(said.stdout, "Nothing to resume")
   assert.strictEqual(yield* output("cat /sys/kernel/kexec_loaded"), "0")
-  // Nobody is parked: there is nothing for a keeper to hold.
-  yield* Effect.flatMap(host, (_) => _.keeperGone)
+  assert.strictEqual(parked.stdout, "")
 })
 
 /** Of a guest that is parked: what the operator is told. */

@@ -229,7 +229,8 @@ layer(TestHost.layer("examples"), { excludeTestServices: true, timeout: "20 minu
       const listens = yield* Effect.fork(
         TestHost.agentHere(
           ...["host", "exec", "--name", host.name, "--"],
-          ...[...ProgramBundle.node, place("request"), sockets.control, "GET", events]
+          ...ProgramBundle.node,
+          ...[place("request"), sockets.control, "GET", events]
         )
       )
       const { stderr, stdout } = yield* Fiber.join(listens)
