@@ -3,6 +3,8 @@ import { constants } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Client from "../src/internal/keeper/client.ts"
+import { underLock } from "../src/internal/keeper/place.ts"
 import * as Server from "../src/internal/keeper/server.ts"
 import * as wire from "../src/internal/keeper/wire.ts"
 import { systemCalls } from "../src/internal/libc.ts"
@@ -14,7 +16,9 @@ const { errno } = constants
 /** The keeper's server in this process, whose time and user can be chosen. */
 const server = (options: { readonly user?: number; readonly now?: () => number } = {}) =>
   Effect.gen(function* () {
-    const directory = yield* Effect.tap(temporaryDirectory, (path) => Effect.sync(() => Fs.mkdirSync(path)))
+    const directory = yield* Effect.tap(temporaryDirectory, (path) =>
+      Effect.sync(() => Fs.mkdirSync(path, { mode: 0o700 }))
+    )
     const listener = yield* Effect.acquireRelease(
       Effect.sync(() => UnixSocket.listen(join(directory, "socket"), 16)),
       (fd) => Effect.sync(() => systemCalls.close(fd))
@@ -57,6 +61,23 @@ describe("the keeper's server", () => {
       now = 6000
       keeper.turn(0)
       for (const fd of [silent, half]) assert.isEmpty(endOf(fd))
+    })
+  )
+
+  it.scopedLive("isn't asked in the moment in which it goes: whoever wants to waits for it, and finds nobody", () =>
+    Effect.gen(function* () {
+      const { directory } = yield* server()
+      const asked = yield* Effect.acquireRelease(
+        Effect.sync(() => Client.find(directory) ?? assert.fail("a keeper is there")),
+        (fd) => Effect.sync(() => systemCalls.close(fd))
+      )
+      assert.isAtLeast(asked, 0)
+      // As it goes: it has looked whether somebody comes, and nobody came. A connection would be reset now, and who asks think that it holds something.
+      underLock(directory, () => {
+        assert.strictEqual(Client.find(directory), -errno.EAGAIN)
+        Fs.rmSync(join(directory, "socket"))
+      })
+      assert.isUndefined(Client.find(directory))
     })
   )
 

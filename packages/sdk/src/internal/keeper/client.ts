@@ -101,33 +101,39 @@ const wake = (directory: string): void => {
   }
 }
 
+/** Under the lock: a keeper looks under it whether somebody comes, before it ends. */
+const connect = (directory: string): number => {
+  const answer = UnixSocket.connect(socketPath(directory))
+  if (answer === -errno.EAGAIN) wake(directory)
+  return answer
+}
+
 const isNobody = (answer: number) => answer === -errno.ENOENT || answer === -errno.ECONNREFUSED
 
 /**
  * A connection to the keeper, which is started if there is none: a descriptor, or -EAGAIN when somebody else is at it just now. Throws
  * when there can be no keeper. Doesn't block.
- *
- * Under the lock, as the keeper looks under it whether somebody comes before it ends.
  */
 export const reach = (place: Place): number => {
   Fs.mkdirSync(place.directory, { recursive: true, mode: 0o700 })
   checkOwner(place.directory)
   const answer = underLock(place.directory, () => {
-    const path = socketPath(place.directory)
-    const first = UnixSocket.connect(path)
-    if (first === -errno.EAGAIN) wake(place.directory)
+    const first = connect(place.directory)
     if (!isNobody(first)) return first
     start(place)
-    return UnixSocket.connect(path)
+    return connect(place.directory)
   })
   return answer ?? -errno.EAGAIN
 }
 
-/** A connection to the keeper that is there: a descriptor, `undefined` when there is none, -EAGAIN when too many wait. */
+/**
+ * A connection to the keeper that is there: a descriptor, `undefined` when there is none, -EAGAIN when somebody else is at it just now, such as
+ * the keeper that is about to end, or when too many wait.
+ */
 export const find = (directory: string): number | undefined => {
   if (!Fs.existsSync(directory)) return undefined
   checkOwner(directory)
-  const answer = UnixSocket.connect(socketPath(directory))
+  const answer = underLock(directory, () => connect(directory)) ?? -errno.EAGAIN
   return isNobody(answer) ? undefined : answer
 }
 
