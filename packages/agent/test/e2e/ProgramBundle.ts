@@ -24,15 +24,24 @@ export const node = [
   "--max-semi-space-size=32"
 ] as const
 
-/** The bundle of a TypeScript file. */
+const bundle = (source: string): Buffer => {
+  const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-program-"))
+  try {
+    const output = Path.join(directory, "program.mjs")
+    execFileSync(process.execPath, [script, source, output])
+    return Fs.readFileSync(output)
+  } finally {
+    Fs.rmSync(directory, { recursive: true })
+  }
+}
+
+const made = new Map<string, Buffer>()
+
+/** The bundle of a TypeScript file, made once: a test may write it anew after each jump. */
 export const make = (source: URL): Effect.Effect<Buffer> =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "liveupdate-program-"))),
-    (directory) =>
-      Effect.sync(() => {
-        const output = Path.join(directory, "program.mjs")
-        execFileSync(process.execPath, [script, fileURLToPath(source), output])
-        return Fs.readFileSync(output)
-      }),
-    (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
-  )
+  Effect.sync(() => {
+    const path = fileURLToPath(source)
+    const known = made.get(path) ?? bundle(path)
+    made.set(path, known)
+    return known
+  })

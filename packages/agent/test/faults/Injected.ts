@@ -4,6 +4,7 @@
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as CarriedAgent from "../../src/upgrade/CarriedAgent.ts"
 import * as KernelLog from "../e2e/KernelLog.ts"
 import * as TestHost from "../e2e/TestHost.ts"
 import * as Cells from "./Cells.ts"
@@ -14,9 +15,13 @@ const debugfs = "/sys/kernel/debug/liveupdate-fixture"
 /** The kernel has made it. */
 const felt = (op: string) => `dmesg | grep -q "liveupdate fixture: ${op} of file"`
 
+/** As on a host whose first process starts nothing from memory: the second half isn't sent along, which takes seconds. */
+const nothingCarried = `rm -f ${CarriedAgent.firstProcessMark}`
+const carried = `: >${CarriedAgent.firstProcessMark}`
+
 /** On this kernel, from the phase on: `NTH ERRNO MILLISECONDS`. What it did for the cell before it says no more. */
-const here = (op: string, fault: string): Partial<Faults.Made> => ({
-  prepare: "dmesg --clear",
+const here = (op: string, fault: string, carrying = nothingCarried): Partial<Faults.Made> => ({
+  prepare: `dmesg --clear; ${carrying}`,
   at: `echo '${fault}' >${debugfs}/${op}`,
   remedy: `echo 0 >${debugfs}/${op}`,
   felt: felt(op)
@@ -24,6 +29,7 @@ const here = (op: string, fault: string): Partial<Faults.Made> => ({
 
 /** On the next one, whose command line says so. */
 const next = (faults: Readonly<Record<string, string>>): Partial<Faults.Made> => ({
+  prepare: carried,
   options: [
     "--cmdline",
     `"$(sed 's/ liveupdate_fixture=[^ ]*//' /proc/cmdline) liveupdate_fixture=${Object.entries(faults)
@@ -40,13 +46,13 @@ interface Injected {
   readonly made: Partial<Faults.Made>
 }
 
-/** What isn't the guests', such as the second half that is sent along, may be left behind: so it is all files from the first on. */
+/** What isn't the guests', such as the second half when it is sent along, may be left behind: so it is all files from the first on. */
 const injected: ReadonlyArray<Injected> = [
   {
     fault: "no handler takes the guest's RAM",
     phase: "preserve-running",
     end: "undone",
-    made: here("can_preserve", "1+ 2")
+    made: here("can_preserve", "1+ 2", carried)
   },
   {
     fault: "no memory to preserve it (ENOMEM)",
