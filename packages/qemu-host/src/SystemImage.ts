@@ -219,14 +219,15 @@ export const layer: Layer.Layer<
       const base = on?.image ?? (yield* rootFs.image)
       const without = on === undefined ? [] : inBoot(on.kernels).map(({ to }) => to)
       const programs = yield* hostPrograms.programs
+      const bootable = inBoot(kernels)
       const own: ReadonlyArray<ImageItem> = [
-        ...inBoot(kernels),
+        ...bootable,
         { from: kernels.guest ?? kernels.boot.image, to: inside.guestKernel },
         { from: programs.guestInitramfs, to: inside.guestInitramfs },
         { from: programs.init, to: inside.init },
         { from: programs.channeld, to: inside.channeld }
       ]
-      const images = [kernels.boot, ...kernels.next].map(({ image }) => image)
+      const images = bootable.map(({ from }) => from)
       const theirs = yield* Effect.forEach(payload, (item) =>
         "ofKernels" in item ? item.ofKernels(images) : Effect.succeed([item])
       )

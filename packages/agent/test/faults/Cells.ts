@@ -161,6 +161,9 @@ type Check = (said: Ended, attempt: Attempt) => Effect.Effect<void, never, TestH
 
 export const bothCountOn = Effect.forEach([victim, bystander], countsOn, { concurrency: "unbounded", discard: true })
 
+/** As before the live update; the guests are waited for while the agent is asked. */
+const allIsWell = Effect.all([bothCountOn, nothingLeft], { concurrency: "unbounded", discard: true })
+
 /** What must be true, by how the cell ends. */
 const checks: { readonly [E in Matrix.End]: Check } = {
   refused: (said, { made: { remedy } }) =>
@@ -174,7 +177,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       const { stderr } = stayed(said, 6)
       assert.include(stderr, "Everything was undone")
       yield* output(remedy)
-      yield* Effect.all([bothCountOn, nothingLeft], { concurrency: "unbounded", discard: true })
+      yield* allIsWell
     }),
   "given-back": (said, { made: { remedy } }) =>
     Effect.gen(function* () {
@@ -192,8 +195,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       if (fault === "disk-full") yield* resumed(remedy)
       if ((yield* outcome).result !== "upgraded") yield* resumed("true")
       yield* output(remedy)
-      yield* bothCountOn
-      yield* nothingLeft
+      yield* allIsWell
     }),
   parked: (said, { phase, made: { remedy } }) =>
     Effect.gen(function* () {
@@ -202,8 +204,7 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       else yield* parkedIsTold
       yield* countsOn(bystander)
       yield* resumed(remedy)
-      yield* bothCountOn
-      yield* nothingLeft
+      yield* allIsWell
     }),
   unusable: (said, { made: { remedy } }) =>
     Effect.gen(function* () {
