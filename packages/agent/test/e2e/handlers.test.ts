@@ -49,6 +49,15 @@ const physicalFunction = (address: string) =>
 /** What each device says: its vendor and number, and its first register. */
 const looks = { edu: { id: "11e81234", bar: "10000ed" }, nvme: { id: "101b36", bar: "f0107ff" } }
 
+/** What a mode of the program says, which has to end well. */
+const said = (...args: ReadonlyArray<string>) =>
+  Effect.flatMap(TestHost.TestHost, (host) =>
+    Effect.map(host.program("handlers", ...args), ({ code, stderr, stdout }) => {
+      assert.strictEqual(code, 0, stderr)
+      return JSON.parse(stdout)
+    })
+  )
+
 /** Takes everything through a jump; what was said before it. */
 const jump = Effect.gen(function* () {
   const host = yield* TestHost.TestHost
@@ -68,15 +77,28 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   timeout: 600_000,
   excludeTestServices: true
 })("every kind of file on the kernel with handlers", (it) => {
+  // A program's start takes seconds, so each says all it has to say at once: what was asked for in one test is looked at in the next ones, too.
+  const seen: {
+    refused?: { readonly refusals: unknown; readonly virtual: unknown; readonly freeze: unknown }
+    after?: { readonly retrieved: unknown; readonly qemu: unknown }
+  } = {}
+
   it.effect("is refused with the reason: the wrong order, what isn't there, what is preserved already", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
       yield* host.resumeEnded
-      const [edu, nvme] = yield* addresses
-      const said = yield* host.program("handlers", "refusals", edu, nvme)
-      assert.strictEqual(said.code, 0, said.stderr)
+      // Only the first nvme has virtual functions.
+      const [edu, nvme, , nvme2] = yield* addresses
+      const kernel = yield* host.otherKernel
+      const before = yield* host.bootId
+      seen.refused = yield* Effect.acquireUseRelease(
+        virtualFunction(nvme),
+        (address) => said("refused", edu, nvme2, address, kernel),
+        () => physicalFunction(nvme)
+      )
+      assert.strictEqual(yield* host.bootId, before)
       const yes = { answer: "yes" }
-      assert.deepStrictEqual(JSON.parse(said.stdout), {
+      assert.deepStrictEqual(seen.refused?.refusals, {
         memory: {
           wrongOrder: "NoHandler ENOENT",
           twice: "AlreadyPreserved EBUSY",
@@ -101,33 +123,20 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   )
 
   it.effect("is no virtual function, which is refused before anything is asked of the kernel, and by it", () =>
-    Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      const [, nvme] = yield* addresses
-      const said = yield* Effect.acquireUseRelease(
-        virtualFunction(nvme),
-        (address) => host.program("handlers", "virtual", address),
-        () => physicalFunction(nvme)
-      )
-      assert.strictEqual(said.code, 0, said.stderr)
-      assert.deepStrictEqual(JSON.parse(said.stdout), {
+    Effect.sync(() =>
+      assert.deepStrictEqual(seen.refused?.virtual, {
         check: "NotPreservable: virtual-function",
         iommufd: "ok",
         device: "NoHandler ENOENT"
       })
-    })
+    )
   )
 
   it.effect(
     "that refuses the freeze is named; no jump happens, sessions work on, a device that was frozen is dead",
     () =>
-      Effect.gen(function* () {
-        const host = yield* TestHost.TestHost
-        const [edu, nvme] = yield* addresses
-        const before = yield* host.bootId
-        const said = yield* host.program("handlers", "freeze", edu, nvme, yield* host.otherKernel)
-        assert.strictEqual(said.code, 0, said.stderr)
-        assert.deepStrictEqual(JSON.parse(said.stdout), {
+      Effect.sync(() =>
+        assert.deepStrictEqual(seen.refused?.freeze, {
           jump: {
             _tag: "FreezeFailed",
             errno: "ENOENT",
@@ -140,8 +149,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
           name: "refusals",
           again: "ok"
         })
-        assert.strictEqual(yield* host.bootId, before)
-      })
+      )
   )
 
   it.effect("goes through a jump: memory as it was, devices bound and read, the session finished when both are", () =>
@@ -156,10 +164,8 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
         ioas: 1,
         preserved: { ...ok, ram: "ok", more: "ok" }
       })
-      const said = yield* host.program("handlers", "after", edu, nvme)
-      assert.strictEqual(said.code, 0, said.stderr)
-      const seen = JSON.parse(said.stdout)
-      assert.deepStrictEqual(seen, {
+      seen.after = yield* said("after", edu, nvme)
+      assert.deepStrictEqual(seen.after?.retrieved, {
         unbound: { facts: edu, finish: "FinishRefused EBUSY", node: "DeviceInUse EBUSY", foreign: "NotIsolated EPERM" },
         twice: {
           ram: "ManagedUntilFinish EBUSY",
@@ -180,9 +186,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("is what QEMU starts on after it: it binds the devices, sees both, and the session can be finished", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      const said = yield* host.program("handlers", "qemu")
-      assert.strictEqual(said.code, 0, said.stderr)
-      assert.deepStrictEqual(JSON.parse(said.stdout), {
+      assert.deepStrictEqual(seen.after?.qemu, {
         devices: ["1234:11e8", "1b36:10"],
         // A guest with such a device is refused before anything is touched: its VMM can't save it.
         savable: false,
@@ -196,17 +200,19 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
       const [edu] = yield* addresses
-      yield* host.runVm({
+      const passthrough = host.runVm({
         id: "passthrough",
         memory: "96M",
         ...TestHost.demoGuest,
         args: ["-object", "iommufd,id=iommufd0", "-device", `vfio-pci,host=${edu},iommufd=iommufd0`]
       })
+      // Beside the guests of the tests that come next.
+      yield* Effect.all([passthrough, Cells.start], { concurrency: "unbounded", discard: true })
       const history = yield* host.history
       const kernel = yield* host.otherKernel
       const both = yield* Effect.forEach(
         ["plan", "upgrade"],
-        (command) => host.agent(command, "--vm", "passthrough", "--kernel", kernel),
+        (command) => host.agent(command, "--all", "--kernel", kernel),
         { concurrency: "unbounded" }
       )
       for (const refused of both) {
@@ -221,7 +227,6 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("has to have its handler on the next kernel: a target without is refused, guests never paused", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      yield* Cells.start
       const history = yield* host.history
       const mainline = yield* host.output("sh", "-c", "ls /boot/vmlinuz-*-host-b")
       const refused = yield* host.agent("upgrade", "--all", "--kernel", mainline)

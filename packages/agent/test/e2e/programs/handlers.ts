@@ -4,11 +4,10 @@
 //   before EDU NVME EDU2 NVME2 KERNEL SAID   a guest's RAM, its devices, a VM and its memory are preserved in a session, the RAM and the
 //                                            devices of another guest in another one, and the host jumps; the object goes to a file, as
 //                                            nobody hears the rest
-//   after EDU NVME             all of the first session is retrieved, looked at, finished, and owned
-//   qemu                       QEMU starts on what is retrieved of the second one, and sees the devices
-//   refusals EDU NVME          what is refused, and how
-//   virtual VF                 that a virtual function is refused, and how
-//   freeze EDU NVME KERNEL     a jump that the freeze refuses, and that everything works again
+//   after EDU NVME                           retrieved: all of the first session is looked at, finished, and owned; qemu: QEMU starts on
+//                                            what is retrieved of the second one, and sees the devices
+//   refused EDU NVME VF KERNEL               refusals: what is refused, and how; virtual: so is a virtual function; freeze: a jump that
+//                                            the freeze refuses, and that everything works again
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import { createInterface } from "node:readline"
@@ -137,7 +136,7 @@ const before = Effect.gen(function* () {
   return yield* Kexec.jump
 })
 
-const after = Effect.gen(function* () {
+const retrieved = Effect.gen(function* () {
   const session = yield* LiveUpdate.retrieve(passedThrough)
   const first = yield* session.retrieve(VfioDevice.VfioDevice, tokens.edu)
   const second = yield* session.retrieve(VfioDevice.VfioDevice, tokens.nvme)
@@ -180,7 +179,7 @@ const after = Effect.gen(function* () {
     node: yield* outcome(VfioDevice.open({ address: edu })),
     device: yield* outcome(finished.own(boundFirst))
   }
-  print({ unbound, twice, oneUnbound, attached, contents, looks, owned })
+  return { unbound, twice, oneUnbound, attached, contents, looks, owned }
 })
 
 /** A QEMU on descriptors that it inherits as 3 and on; ended with the scope. Answers what it says to commands, one after the other. */
@@ -236,11 +235,15 @@ const qemu = Effect.gen(function* () {
   const { return: migration } = (yield* ask("query-migrate")) as {
     return: { "blocked-reasons"?: ReadonlyArray<string> }
   }
-  print({
+  return {
     devices: devices.filter((id) => ["1234:11e8", "1b36:10"].includes(id)),
     savable: migration["blocked-reasons"] === undefined,
     finish: yield* outcome(session.finish)
-  })
+  }
+})
+
+const after = Effect.gen(function* () {
+  print({ retrieved: yield* Effect.scoped(retrieved), qemu: yield* Effect.scoped(qemu) })
 })
 
 /** A session in a scope of its own, and what came of it. */
@@ -305,8 +308,9 @@ const device = Effect.gen(function* () {
 
 /** All is as it has to be, but for what the device is. */
 const virtual = Effect.gen(function* () {
+  const [address = ""] = others
   const iommufd = yield* Iommufd.open
-  const bound = yield* VfioDevice.bind(yield* VfioDevice.open({ address: edu }), iommufd)
+  const bound = yield* VfioDevice.bind(yield* VfioDevice.open({ address }), iommufd)
   const check = yield* outcome(VfioDevice.check(bound))
   const preserved = yield* inSession((session) =>
     Effect.gen(function* () {
@@ -316,7 +320,7 @@ const virtual = Effect.gen(function* () {
       }
     })
   )
-  print({ check, ...preserved })
+  return { check, ...preserved }
 })
 
 const virtualMachine = Effect.gen(function* () {
@@ -337,17 +341,17 @@ const refusals = Effect.gen(function* () {
   const bound = Effect.gen(function* () {
     return yield* VfioDevice.bind(yield* VfioDevice.open({ address: edu }), yield* Iommufd.open)
   })
-  print({
+  return {
     memory: yield* Effect.scoped(memory),
     device: yield* Effect.scoped(device),
     virtualMachine: yield* Effect.scoped(virtualMachine),
     capabilities: (yield* Effect.scoped(Effect.flatMap(bound, (device) => Capabilities.probe({ device })))).preserves
-  })
+  }
 })
 
 /** Memory whose VM stays behind is what the freeze refuses, after it has reset the device that was preserved before. */
 const freeze = Effect.gen(function* () {
-  const [kernel = ""] = others
+  const [, kernel = ""] = others
   const files = yield* devices(edu, nvme)
   const { iommufd, more, ram } = files
   const { memory, vm } = yield* guest
@@ -372,10 +376,18 @@ const freeze = Effect.gen(function* () {
   const again = yield* outcome(
     Effect.flatMap(VfioDevice.open({ address: edu }), (anew) => VfioDevice.bind(anew, iommufd))
   )
-  print({ ...refused, again })
+  return { ...refused, again }
 })
 
-const modes = { before, after, qemu, refusals, virtual, freeze } as const
+const refused = Effect.gen(function* () {
+  print({
+    refusals: yield* refusals,
+    virtual: yield* Effect.scoped(virtual),
+    freeze: yield* Effect.scoped(freeze)
+  })
+})
+
+const modes = { before, after, refused } as const
 
 const program = Effect.suspend(
   (): Effect.Effect<unknown, LiveUpdateError> =>
