@@ -4,11 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 
-/**
- * For the command line of a host whose kernel is to look for memory that nobody knows of any more. That makes it slow, so its devices, which
- * are all there when the first process starts, aren't announced once more to udev, which nothing waits for there: seconds of each boot.
- */
-export const append = "kmemleak=on systemd.mask=systemd-udev-trigger.service"
+/** For the command line of a host whose kernel is to look for memory that nobody knows of any more. */
+export const append = "kmemleak=on"
 
 type Output = (...argv: readonly [string, ...Array<string>]) => Effect.Effect<string>
 

@@ -73,32 +73,56 @@ const jump = Effect.gen(function* () {
   return JSON.parse(yield* host.output("cat", file))
 })
 
+interface Refused {
+  readonly refusals: unknown
+  readonly virtual: unknown
+  readonly freeze: unknown
+}
+
+/** What is refused: nothing of it jumps. */
+const askRefused = Effect.gen(function* () {
+  const host = yield* TestHost.TestHost
+  yield* host.resumeEnded
+  // Only the first nvme has virtual functions.
+  const [edu, nvme, , nvme2] = yield* addresses
+  const kernel = yield* host.otherKernel
+  const before = yield* host.bootId
+  const refused: Refused = yield* Effect.acquireUseRelease(
+    virtualFunction(nvme),
+    (address) => said("refused", edu, nvme2, address, kernel),
+    () => physicalFunction(nvme)
+  )
+  assert.strictEqual(yield* host.bootId, before)
+  return refused
+})
+
+interface After {
+  readonly retrieved: unknown
+  readonly qemu: unknown
+}
+
+/** What is said on both sides of the jump. */
+const cross = Effect.gen(function* () {
+  const host = yield* TestHost.TestHost
+  yield* host.resumeEnded
+  const [edu, nvme] = yield* addresses
+  const before: unknown = yield* jump
+  const after: After = yield* said("after", edu, nvme)
+  return { edu, before, ...after }
+})
+
 layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   timeout: 600_000,
   excludeTestServices: true
 })("every kind of file on the kernel with handlers", (it) => {
-  // A program's start takes seconds, so each says all it has to say at once: what was asked for in one test is looked at in the next ones, too.
-  const seen: {
-    refused?: { readonly refusals: unknown; readonly virtual: unknown; readonly freeze: unknown }
-    after?: { readonly retrieved: unknown; readonly qemu: unknown }
-  } = {}
+  // A program's start takes seconds, so each says all it has to say at once, to the first test that asks.
+  const refused = Effect.runSync(Effect.cached(askRefused))
+  const crossed = Effect.runSync(Effect.cached(cross))
 
   it.effect("is refused with the reason: the wrong order, what isn't there, what is preserved already", () =>
     Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      yield* host.resumeEnded
-      // Only the first nvme has virtual functions.
-      const [edu, nvme, , nvme2] = yield* addresses
-      const kernel = yield* host.otherKernel
-      const before = yield* host.bootId
-      seen.refused = yield* Effect.acquireUseRelease(
-        virtualFunction(nvme),
-        (address) => said("refused", edu, nvme2, address, kernel),
-        () => physicalFunction(nvme)
-      )
-      assert.strictEqual(yield* host.bootId, before)
       const yes = { answer: "yes" }
-      assert.deepStrictEqual(seen.refused?.refusals, {
+      assert.deepStrictEqual((yield* refused).refusals, {
         memory: {
           wrongOrder: "NoHandler ENOENT",
           twice: "AlreadyPreserved EBUSY",
@@ -123,20 +147,20 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   )
 
   it.effect("is no virtual function, which is refused before anything is asked of the kernel, and by it", () =>
-    Effect.sync(() =>
-      assert.deepStrictEqual(seen.refused?.virtual, {
+    Effect.gen(function* () {
+      assert.deepStrictEqual((yield* refused).virtual, {
         check: "NotPreservable: virtual-function",
         iommufd: "ok",
         device: "NoHandler ENOENT"
       })
-    )
+    })
   )
 
   it.effect(
     "that refuses the freeze is named; no jump happens, sessions work on, a device that was frozen is dead",
     () =>
-      Effect.sync(() =>
-        assert.deepStrictEqual(seen.refused?.freeze, {
+      Effect.gen(function* () {
+        assert.deepStrictEqual((yield* refused).freeze, {
           jump: {
             _tag: "FreezeFailed",
             errno: "ENOENT",
@@ -149,23 +173,20 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
           name: "refusals",
           again: "ok"
         })
-      )
+      })
   )
 
   it.effect("goes through a jump: memory as it was, devices bound and read, the session finished when both are", () =>
     Effect.gen(function* () {
-      const host = yield* TestHost.TestHost
-      yield* host.resumeEnded
-      const [edu, nvme] = yield* addresses
+      const { before, edu, retrieved } = yield* crossed
       const ok = { iommufd: "ok", edu: "ok", nvme: "ok", vm: "ok", memory: "ok" }
-      assert.deepStrictEqual(yield* jump, {
+      assert.deepStrictEqual(before, {
         checks: ok,
         looks,
         ioas: 1,
         preserved: { ...ok, ram: "ok", more: "ok" }
       })
-      seen.after = yield* said("after", edu, nvme)
-      assert.deepStrictEqual(seen.after?.retrieved, {
+      assert.deepStrictEqual(retrieved, {
         unbound: { facts: edu, finish: "FinishRefused EBUSY", node: "DeviceInUse EBUSY", foreign: "NotIsolated EPERM" },
         twice: {
           ram: "ManagedUntilFinish EBUSY",
@@ -186,7 +207,7 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
   it.effect("is what QEMU starts on after it: it binds the devices, sees both, and the session can be finished", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost
-      assert.deepStrictEqual(seen.after?.qemu, {
+      assert.deepStrictEqual((yield* crossed).qemu, {
         devices: ["1234:11e8", "1b36:10"],
         // A guest with such a device is refused before anything is touched: its VMM can't save it.
         savable: false,

@@ -45,7 +45,7 @@ const make = Effect.fnUntraced(function* (profile: Built) {
     payload: yield* Hosts.payload,
     flavour: flavours[profile],
     passthrough: handlers,
-    append: handlers ? KernelLog.append : undefined
+    append: TestHost.appendOf(flavours[profile])
   })
 
   const write = (path: string, content: string | Uint8Array) =>
