@@ -19,8 +19,9 @@ export const text = `<!-- Made by packages/agent/tools from packages/agent/test/
 # What may go wrong, and what is true then
 
 Two guests run on a host that is upgraded. The fault is made for one of them, between the intent to begin a phase and its effect; the other
-one has missed nothing, however the cell ends. \`npm run faults\` makes every cell real on the QEMU host, which takes an hour or more, and prints the
+one has missed nothing, unless the whole host goes down. \`npm run faults\` makes every cell real on the QEMU host, which takes an hour or more, and prints the
 matrix; \`LIVEUPDATE_CELLS=power-cut,vmm-dies/pause npm run faults\` runs some of them; \`npm test\` runs a few.
+It also runs some on the [kernel with test handlers](test-kernel.md#faults-on-demand), which makes faults of its own: only there a cell ends as \`lost\`.
 
 | fault | ${Matrix.phases.join(" | ")} |
 | --- | ${Matrix.phases.map(() => "---").join(" | ")} |

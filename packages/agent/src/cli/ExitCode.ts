@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { Result } from "../upgrade/Event.ts"
 
 /**
  * @since 0.1.0
@@ -19,6 +20,8 @@ export const ExitCode = {
   rolledBack: 6,
   /** After the jump: a VM is not back, its memory kept; nobody but the operator can go on. */
   needsOperator: 7,
+  /** After the jump: guests have ended as in a power cut, and nothing of them waits any more. */
+  lost: 8,
   /** Whoever read the output of a command on a QEMU host has gone: 128 + SIGPIPE. */
   outputClosed: 141
 } as const
@@ -49,12 +52,32 @@ const byTag: Readonly<Record<string, number>> = {
   NeedsOperator: ExitCode.needsOperator,
   NotGivenBack: ExitCode.needsOperator,
   JournalCorrupt: ExitCode.needsOperator,
+  GuestsLost: ExitCode.lost,
+  // Of whoever would use the device for something new.
+  HandoverUnreadable: ExitCode.precondition,
   // Only a resume reads what was handed over; all mean that memory waits for somebody to decide.
-  HandoverUnreadable: ExitCode.needsOperator,
   ManifestInvalid: ExitCode.needsOperator,
   FilesDiffer: ExitCode.needsOperator,
   SessionAlreadyRetrieved: ExitCode.needsOperator
 }
+
+const byResult = {
+  upgraded: ExitCode.ok,
+  "dry-run": ExitCode.ok,
+  "rolled-back": ExitCode.rolledBack,
+  "needs-operator": ExitCode.needsOperator,
+  "cold-boot": ExitCode.lost,
+  lost: ExitCode.lost
+} as const satisfies Readonly<Record<Result, number>>
+
+/**
+ * The exit code for a live update that was watched to its end; one that nobody saw the end of waits for somebody to look.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const fromResult = (result: string | undefined): number =>
+  new Map<string | undefined, number>(Object.entries(byResult)).get(result) ?? ExitCode.needsOperator
 
 /**
  * The exit code for a failure.
@@ -71,8 +94,7 @@ export const fromError = (error: unknown): number => {
     return "code" in error && error.code === "ENOENT" ? ExitCode.notFound : ExitCode.precondition
   if (error._tag === "CommandFailed")
     return "reason" in error && error.reason === "missing" ? ExitCode.precondition : ExitCode.failed
-  if (error._tag === "JoinedRunFailed" && "result" in error)
-    return error.result === "rolled-back" ? ExitCode.rolledBack : ExitCode.needsOperator
+  if (error._tag === "JoinedRunFailed" && "result" in error) return fromResult(String(error.result))
   // An undo that didn't bring every guest back is the operator's to complete.
   if (
     error._tag === "RolledBack" &&

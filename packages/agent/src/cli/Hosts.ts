@@ -25,7 +25,7 @@ import * as TimeLine from "../upgrade/TimeLine.ts"
 import { NeedsOperator, PreconditionFailed } from "../upgrade/UpgradeError.ts"
 import { VmSpecUnreadable } from "../vmm/VmSpec.ts"
 import * as AgentPackage from "./AgentPackage.ts"
-import { ExitCode } from "./ExitCode.ts"
+import { ExitCode, fromResult } from "./ExitCode.ts"
 import * as LiveBar from "./LiveBar.ts"
 import * as Output from "./Output.ts"
 import { Exited } from "./Runner.ts"
@@ -226,7 +226,7 @@ export const upgrade = (
       yield* Output.result("human", `\n${TimeLine.render(line)}\n`, {})
     if (outcome?.result !== "upgraded") {
       yield* Effect.sync(() => process.stderr.write(`agent: ${outcome?.message ?? "the run has no outcome"}\n`))
-      return yield* Effect.fail(new Exited(outcome?.result === "rolled-back" ? 6 : 7))
+      return yield* Effect.fail(new Exited(fromResult(outcome?.result)))
     }
     if (options.output === "human") yield* Output.result("human", outcome.message, {})
   }).pipe(Effect.scoped, Effect.provide(layer))

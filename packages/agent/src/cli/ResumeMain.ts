@@ -124,7 +124,8 @@ const main = (format: Output.Format): void => {
         yield* ready(Output.sentence(resumed))
       })
     ).pipe(
-      Effect.ensuring(Afterwards.run({ beforeSystemd, told: told.note })),
+      // Where none of them came back it is said as well, or the boot would wait for systemd's journal, which is a part of it.
+      Effect.ensuring(Effect.zipRight(signalReady, Afterwards.run({ beforeSystemd, told: told.note }))),
       Effect.provide(Layers.hostWith({ command: keeper() }))
     )
   )

@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type { OutcomeEvent } from "../upgrade/Event.ts"
+import type * as Event from "../upgrade/Event.ts"
 
 /**
  * What a label says, and its values where they are known beforehand: a series with only such labels is there from the first scrape on, so
@@ -49,12 +49,13 @@ export type Result = "succeeded" | "rolled_back" | "parked" | "dry_run" | "lost"
  * @since 0.1.0
  * @category accessors
  */
-export const resultOf: Readonly<Record<(typeof OutcomeEvent.Type)["result"], Result>> = {
+export const resultOf: Readonly<Record<Event.Result, Result>> = {
   upgraded: "succeeded",
   "rolled-back": "rolled_back",
   "needs-operator": "parked",
   "dry-run": "dry_run",
-  "cold-boot": "lost"
+  "cold-boot": "lost",
+  lost: "lost"
 }
 
 const make = <const Labels extends string = never>(

@@ -84,6 +84,20 @@ export const ClockEvent = Schema.Struct({
 })
 
 /**
+ * How a run can end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Result = Schema.Literal("upgraded", "rolled-back", "dry-run", "needs-operator", "cold-boot", "lost")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Result = typeof Result.Type
+
+/**
  * The end of a run, one way or another; the last event of its log.
  *
  * @since 0.1.0
@@ -92,7 +106,7 @@ export const ClockEvent = Schema.Struct({
 export const OutcomeEvent = Schema.Struct({
   ...common,
   type: Schema.Literal("outcome"),
-  result: Schema.Literal("upgraded", "rolled-back", "dry-run", "needs-operator", "cold-boot"),
+  result: Result,
   message: Schema.String,
   detail: Schema.optionalWith(Detail, { exact: true })
 })

@@ -94,7 +94,7 @@ type Record = typeof Record.Type
  */
 export type Reading =
   | { readonly _tag: "none" }
-  | { readonly _tag: "ended"; readonly begin: Begin }
+  | { readonly _tag: "ended"; readonly begin: Begin; readonly result: string }
   | {
       readonly _tag: "unfinished"
       readonly begin: Begin
@@ -151,7 +151,7 @@ export const parse = (bytes: Uint8Array): Reading => {
   if (begin?.kind !== "begin" || bad >= 0) return corrupt(`its record ${Math.max(bad, 0) + 1} is none`)
   let intents: ReadonlyArray<Note> = []
   for (const record of records) {
-    if (record?.kind === "end") return { _tag: "ended", begin }
+    if (record?.kind === "end") return { _tag: "ended", begin, result: record.result }
     if (record?.kind === "intent") intents = [...intents, record]
     if (record?.kind === "undone") intents = intents.filter((intent) => !sameAs(record)(intent))
   }

@@ -22,7 +22,8 @@ export const messageIds = {
   "rolled-back": "86c70e9930374650ada00ff38d2b9cfa",
   "dry-run": "1ee97685c17c48acb5281b9cd71f0223",
   "needs-operator": "69aeeda9a3a94936a8558dfaae348ccf",
-  "cold-boot": "768b69b720a74fbcb59782975f9ca52b"
+  "cold-boot": "768b69b720a74fbcb59782975f9ca52b",
+  lost: "b2c8c34b2e244bf9aab10849952b8a59"
 } as const
 
 type Step = Extract<Event, { type: "step" }>
@@ -38,7 +39,8 @@ const priorities: Readonly<Record<keyof typeof messageIds, number>> = {
   "rolled-back": 4,
   "dry-run": 6,
   "needs-operator": 2,
-  "cold-boot": 2
+  "cold-boot": 2,
+  lost: 2
 }
 
 const sentenceOf = ({ step, status, vm, detail }: Step): string => {

@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import { type VmConnection, Vmm } from "../vmm/Vmm.ts"
 import { VmStore } from "../vmm/VmStore.ts"
 import * as Driver from "./Driver.ts"
-import type { Event } from "./Event.ts"
+import type * as Event from "./Event.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Journal from "./Journal.ts"
 import * as Machine from "./Machine.ts"
@@ -145,12 +145,7 @@ const undoAll = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinishe
   )
 
 /** How a run ended of which nothing is at work any more. */
-const tellOutcome = (
-  run: string,
-  result: Extract<Event, { type: "outcome" }>["result"],
-  message: string,
-  options: Options
-) =>
+const tellOutcome = (run: string, result: Event.Result, message: string, options: Options) =>
   Effect.gen(function* () {
     const log = yield* RunLog.open({ ...options, run })
     yield* log.emit({ type: "outcome", result, message })

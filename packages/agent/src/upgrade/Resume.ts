@@ -29,6 +29,7 @@ import * as Hooks from "./Hooks.ts"
 import * as HostClock from "./HostClock.ts"
 import * as HostFacts from "./HostFacts.ts"
 import * as Journal from "./Journal.ts"
+import * as LostHandover from "./LostHandover.ts"
 import * as Machine from "./Machine.ts"
 import * as Phase from "./Phase.ts"
 import * as After from "./phases/After.ts"
@@ -257,7 +258,7 @@ const waitForLock = HostLock.acquire().pipe(
 
 /**
  * Brings back what the previous kernel handed over; without a handover, gives back VMs that an interrupted run left paused.
- * Harmless when there is neither.
+ * Harmless when there is neither. Fails with `GuestsLost` when this kernel can't read the handover.
  *
  * @since 0.1.0
  * @category operations
@@ -271,7 +272,13 @@ export const resume = (options: ResumeOptions = {}) => {
   return Effect.scoped(
     Effect.zipRight(
       options.lock ?? waitForLock,
-      forward(options).pipe(Effect.catchTags({ SessionNotFound: nothingHandedOver, DeviceMissing: nothingHandedOver }))
+      forward(options).pipe(
+        Effect.catchTags({
+          SessionNotFound: nothingHandedOver,
+          DeviceMissing: nothingHandedOver,
+          HandoverUnreadable: (error) => LostHandover.settle(error, options)
+        })
+      )
     )
   )
 }

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { HandoverUnreadable } from "@liveupdate/sdk/LiveUpdateError"
 import * as Data from "effect/Data"
 
 /**
@@ -55,6 +56,30 @@ export class NeedsOperator extends Data.TaggedError("NeedsOperator")<{
   override get message(): string {
     const list = this.vms.map((_) => `${_.vm} failed at ${_.step}: ${_.reason}`).join("; ")
     return `After the jump: ${list}. The guest memory is kept, do not reboot. Remove the cause, then run: agent resume. Give a guest up: agent discard --vm ID`
+  }
+}
+
+/**
+ * The kernel after the jump can't read what the one before it handed over: nothing can be brought back, and nothing waits.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class GuestsLost extends Data.TaggedError("GuestsLost")<{
+  /** The run that has jumped; `undefined` where no journal tells of it. */
+  readonly run: string | undefined
+  /** Those that were on their way. */
+  readonly vms: ReadonlyArray<string>
+  readonly cause: HandoverUnreadable
+}> {
+  override get message(): string {
+    const { operation, errno } = this.cause
+    const whose = this.vms.length === 0 ? "all guests that it carried" : this.vms.join(", ")
+    return (
+      `This kernel can't read what the one before it handed over [${operation}: ${errno}], so the memory of ${whose} is lost: they ended as in a power cut. ` +
+      "See why: dmesg | grep -i luo. Start them again: agent vm start. " +
+      "Until this host is rebooted it keeps the lost memory occupied, and can't go through another live update"
+    )
   }
 }
 

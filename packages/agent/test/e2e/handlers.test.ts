@@ -269,4 +269,6 @@ layer(TestHost.layer("handlers", { passthrough: true, flavour: "handlers" }), {
       assert.deepStrictEqual(yield* KernelLog.complaints(host.output), [])
     })
   )
+
+  it.effect(Injected.unreadable.name, () => Injected.unreadable.run)
 })

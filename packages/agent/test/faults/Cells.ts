@@ -242,6 +242,22 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       }
       yield* GuestDisk.assertConsistent(disk)
       yield* both(boot)
+    }),
+  lost: (said) =>
+    Effect.gen(function* () {
+      assert.strictEqual(said, "gone")
+      const last = yield* outcome
+      assert.strictEqual(last.result, "lost", last.message)
+      assert.include(last.message, `${victim}, ${bystander} is lost`)
+      const [again, status] = yield* Effect.all([shell(`${agent} resume`), shell(`${agent} status`), both(boot)], {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(again.code, 8, again.stderr)
+      assert.include(again.stderr, last.message)
+      assert.include(status.stdout, `lost: ${last.message}`, status.stderr)
+      yield* GuestDisk.assertConsistent(disk)
+      // A first process that has started the second half doesn't wait for what can't come.
+      assert.strictEqual(yield* output("dmesg | grep 'the agent takes long'; true"), "")
     })
 }
 

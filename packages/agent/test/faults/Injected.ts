@@ -83,11 +83,25 @@ const injected: ReadonlyArray<Injected> = [
 ]
 
 /** On a host where both guests count (`Cells.start`). */
-export const cells = injected.map(({ end, fault, made, phase }) => ({
+const cell = ({ end, fault, made, phase }: Injected) => ({
   name: `${phase}: ${fault}: ${end}`,
   run: Effect.gen(function* () {
     const { output } = yield* TestHost.TestHost
     yield* Cells.attempt({ phase, fault, end, made: Faults.complete(phase, made) })
     assert.deepStrictEqual(yield* KernelLog.warnings(output), [])
   })
-}))
+})
+
+export const cells = injected.map(cell)
+
+/** A jump after which the host can't go through another one: for the end. Such a kernel keeps the memory of what it couldn't read. */
+export const unreadable = cell({
+  fault: "the next kernel has no handler of the name under which files are handed over",
+  phase: "jump",
+  end: "lost",
+  made: {
+    prepare: `dmesg --clear; ${nothingCarried}`,
+    at: `echo 'memfd-v2 memfd-v9' >${debugfs}/abi`,
+    felt: "dmesg | grep -q \"luo: No registered handler for compatible 'memfd-v9'\""
+  }
+})

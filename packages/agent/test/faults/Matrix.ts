@@ -12,7 +12,7 @@ export const phases: ReadonlyArray<PhaseName> = [...Before.phases, ...After.phas
 const before: ReadonlyArray<PhaseName> = Before.phases.map(({ name }) => name)
 const after: ReadonlyArray<PhaseName> = After.phases.map(({ name }) => name)
 
-/** How a cell ends. In all of them the other guest has missed nothing. */
+/** How a cell ends. In all but the last two the other guest has missed nothing. */
 export const ends = {
   refused: "refused before anything is touched (exit code 4, 5 or 7): the guests never stood still",
   undone: "undone by the agent (exit code 6): the guests run on under the old kernel",
@@ -21,7 +21,9 @@ export const ends = {
   parked: "parked, its memory kept; when the cause is gone, `agent resume` brings it back under the new kernel",
   unusable: "parked, its memory kept; its saved state is not to be used, so it can only be given up: `agent discard`",
   ended: "the guest has ended with its VMM, as it would have without a live update; nothing else has",
-  "cold-boot": "as after any power cut: the host boots, its disks are whole, `agent resume` says what became of the run"
+  "cold-boot":
+    "as after any power cut: the host boots, its disks are whole, `agent resume` says what became of the run",
+  lost: "both guests have ended, their disks are as after a power cut: the next kernel can't read what was handed over, `agent resume` says so (exit code 8)"
 } as const
 
 export type End = keyof typeof ends

@@ -30,7 +30,7 @@ export type AnyError =
 export const groups = {
   after: [
     "After the jump",
-    "The guests stand still, and their memory waits in sessions. **Don't reboot, and don't end the keeper:** that would free it. Waiting loses nothing more; `agent resume` takes it up again."
+    "The guests stand still, and their memory waits in sessions, but for the first of these, where there is nothing to wait for. **Don't reboot, and don't end the keeper:** that would free it. Waiting loses nothing more; `agent resume` takes it up again."
   ],
   host: [
     "The host and the jump",
