@@ -50,6 +50,8 @@ const vmmOf = (phase: PhaseName) => `$(
   }; fi
 )`
 
+export const journal = "/var/lib/liveupdate/journal"
+
 const straceLog = `${directory}/strace.log`
 
 /** The agent's system calls fail from outside, as the kernel itself would answer: `what` is strace's own way of saying which. */
@@ -61,7 +63,6 @@ const inject = (what: string): Partial<Made> => ({
   felt: `grep -q INJECTED ${straceLog}`
 })
 
-const journal = "/var/lib/liveupdate/journal"
 const fill = "/var/lib/liveupdate/fill"
 const consoles = [victim, bystander].map(TestHost.consoleOf).join(" ")
 const agent = "/usr/bin/agent"

@@ -87,7 +87,13 @@ const cell = ({ end, fault, made, phase }: Injected) => ({
   name: `${phase}: ${fault}: ${end}`,
   run: Effect.gen(function* () {
     const { output } = yield* TestHost.TestHost
-    yield* Cells.attempt({ phase, fault, end, made: Faults.complete(phase, made) })
+    yield* Cells.attempt({
+      phase,
+      fault,
+      end,
+      made: Faults.complete(phase, made),
+      nothingLeft: Cells.nothingOnRecord
+    })
     assert.deepStrictEqual(yield* KernelLog.warnings(output), [])
   })
 })
