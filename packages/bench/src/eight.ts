@@ -40,7 +40,7 @@ const guest = {
   cpu: "qemu64",
   kernel: "/var/lib/liveupdate-demo/vmlinux",
   initrd: "/var/lib/liveupdate-demo/guest.cpio",
-  cmdline: "console=ttyS0 quiet"
+  cmdline: "console=ttyS0 quiet pci=lastbus=0"
 } as const
 
 const builtAgent = fileURLToPath(new URL("dist/program/bin.js", import.meta.resolve("@liveupdate/agent/package.json")))

@@ -19,7 +19,7 @@ const spec = {
   id: vm,
   memory: "192M",
   ...TestHost.demoGuest,
-  cmdline: "console=ttyS0 quiet pattern=64M",
+  cmdline: TestHost.guestCommandLine("64M", 200),
   disks: Object.values(disks).map((path) => ({ path, format: "raw" }))
 }
 

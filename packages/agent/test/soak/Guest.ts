@@ -24,7 +24,7 @@ export const start = (guests: ReadonlyArray<Guest>) =>
         memory: "96M",
         ...TestHost.demoGuest,
         // What guests compute, the agent waits for: a tick a second finds every gap as well.
-        cmdline: "console=ttyS0 quiet pattern=4M tick=1000",
+        cmdline: TestHost.guestCommandLine("4M", 1000),
         disks: Object.values(disks).map((path) => ({ path, format: "raw" }))
       })
     }

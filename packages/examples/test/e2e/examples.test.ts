@@ -53,7 +53,7 @@ const deviceArgs = [
 ]
 
 const { cpu, initrd, kernel: guestKernel } = TestHost.demoGuest
-const cmdline = "console=ttyS0 quiet tick=500"
+const cmdline = "console=ttyS0 quiet pci=lastbus=0 tick=500"
 
 const libvirtStyle = (machine: string) => [
   ...["-name", "guest=web-1,debug-threads=on", "-no-user-config", "-nodefaults", "-display", "none"],
