@@ -16,6 +16,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as StartInstructions from "./StartInstructions.ts"
+import * as Turn from "./Turn.ts"
 
 /**
  * @since 0.1.0
@@ -104,7 +105,7 @@ const make = (agent: CarriedAgent) =>
     const text = yield* start(agent)
     const instructions = yield* Memfd.create({ name: "liveupdate-start", size: text.length })
     yield* Memfd.write(instructions, 0, text)
-    const outgoing = yield* LiveUpdate.create(session)
+    const outgoing = yield* Turn.ofDevice(LiveUpdate.create(session))
     yield* outgoing.preserve(program, tokens.program)
     yield* outgoing.preserve(snapshot, tokens.snapshot)
     yield* outgoing.preserve(instructions, tokens.start)

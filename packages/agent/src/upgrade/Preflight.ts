@@ -5,7 +5,6 @@
  */
 import * as Fs from "node:fs"
 import * as Custody from "@liveupdate/sdk/Custody"
-import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as KernelImage from "@liveupdate/sdk/KernelImage"
 import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
@@ -28,6 +27,7 @@ import type * as Phase from "./Phase.ts"
 import * as Recover from "./Recover.ts"
 import type * as SystemdJump from "./SystemdJump.ts"
 import type * as Traceparent from "./Traceparent.ts"
+import * as Turn from "./Turn.ts"
 import { type JournalCorrupt, type NotGivenBack, PreconditionFailed } from "./UpgradeError.ts"
 import type * as Watchdog from "./Watchdog.ts"
 
@@ -253,7 +253,7 @@ const checkHooks = (options: UpgradeOptions) =>
 const hostChecks = (options: UpgradeOptions) =>
   ({
     root: requireRoot,
-    device: LiveUpdate.probe,
+    device: Turn.ofDevice(LiveUpdate.probe),
     initrd: options.initrd === undefined ? Effect.void : checkReadable(options.initrd),
     commandLine: checkCommandLine(options.commandLine),
     finished: checkFinished
@@ -282,7 +282,7 @@ export const check = (
     yield* commandLine
     const unknown = yield* checkTarget(options)
     const hooks = yield* checkHooks(options)
-    yield* options.lock ?? HostLock.acquire()
+    yield* options.lock ?? Turn.ofHost
     // Now that no other agent can be at work, one that died is cleaned up after.
     yield* Recover.recover(options.journal === undefined ? {} : { journal: options.journal })
     yield* finished
@@ -318,7 +318,7 @@ export interface Examined {
 }
 
 /**
- * Asks everything that `check` asks and disturbs nobody: the host's lock is looked at, not kept.
+ * Asks everything that `check` asks and disturbs nobody: the device and the host's lock are looked at, and not kept.
  *
  * @since 0.1.0
  * @category operations
@@ -340,7 +340,7 @@ export const examine = (options: UpgradeOptions) =>
     const unknown = image === undefined ? undefined : yield* ask(checkTarget(options))
     const found = yield* Hooks.find(options.hooksDirectory)
     refusals.push(...Hooks.refusals(found))
-    yield* ask(Effect.scoped(options.lock ?? HostLock.acquire()))
+    yield* ask(Effect.scoped(options.lock ?? Turn.ofHost))
     yield* ask(finished)
     const chosen = yield* ask(chooseVms(options))
     yield* ask(options.jump?.check(chosen?.records.length ?? 0) ?? Effect.void)

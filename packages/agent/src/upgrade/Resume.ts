@@ -41,6 +41,7 @@ import * as Verify from "./phases/Verify.ts"
 import * as Recover from "./Recover.ts"
 import { about, type Returning, type ReturningVm } from "./Returning.ts"
 import * as RunLog from "./RunLog.ts"
+import * as Turn from "./Turn.ts"
 import { NeedsOperator } from "./UpgradeError.ts"
 
 /**
@@ -70,7 +71,7 @@ export interface ResumeOptions extends Recover.Options {
 type Services = LiveUpdate.LiveUpdate | Custody.Custody | Kexec.Kexec | Vmm | VmStore
 
 const readIndex = Effect.gen(function* () {
-  const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(Retrieve.whileDeviceIsBusy)
+  const session = yield* LiveUpdate.retrieve(Handover.indexSession).pipe(Turn.ofDevice)
   const { manifest } = yield* Preservation.restore(session, Handover.Index, {})
   return { session, index: manifest.data, from: manifest.kernel ?? "an unknown kernel" }
 })

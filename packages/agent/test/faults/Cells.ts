@@ -35,19 +35,13 @@ const bootNew = (id: string) =>
     yield* waitForTick(id, 2)
   })
 
-/** Boots a guest that has ended, as if it had never been there. */
-const bootAgain = (id: string) =>
-  Effect.gen(function* () {
-    const { inside } = yield* host
-    yield* inside("rm", "-f", TestHost.consoleOf(id))
-    yield* bootNew(id)
-  })
-
+/** Boots the guest, as if it had never been there. */
 const boot = (id: string) =>
   Effect.gen(function* () {
     const { inside } = yield* host
     yield* inside(agent, "vm", "stop", "--timeout", "0", id)
-    yield* bootAgain(id)
+    yield* inside("rm", "-f", TestHost.consoleOf(id))
+    yield* bootNew(id)
   })
 
 /** At once: to wait for two guests' boots takes hardly longer than for one's. */
@@ -147,7 +141,7 @@ const resumed = (remedy: string) =>
     assert.strictEqual(said.code, 0, said.stderr)
   })
 
-export const nothingLeft = Effect.gen(function* () {
+const nothingLeft = Effect.gen(function* () {
   const [said, parked] = yield* Effect.all([shell(`${agent} resume`), shell(`${agent} park --list --output ndjson`)], {
     concurrency: "unbounded"
   })
@@ -274,10 +268,12 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       const last = yield* outcome
       assert.strictEqual(last.result, "lost", last.message)
       assert.include(last.message, `${victim}, ${bystander} is lost`)
-      const [again] = yield* Effect.all([shell(`${agent} resume`), bootAgain(victim)], { concurrency: "unbounded" })
+      yield* GuestDisk.assertConsistent(disk)
+      const { inside, runVm } = yield* host
+      yield* inside("rm", "-f", TestHost.consoleOf(victim))
+      const [again] = yield* Effect.all([shell(`${agent} resume`), runVm(guest(victim))], { concurrency: "unbounded" })
       assert.strictEqual(again.code, 8, again.stderr)
       assert.include(again.stderr, last.message)
-      yield* GuestDisk.assertConsistent(disk)
       // A first process that has started the second half doesn't wait for what can't come.
       assert.strictEqual(yield* output("dmesg | grep 'the agent takes long'; true"), "")
     })

@@ -13,6 +13,7 @@ import * as Files from "../Files.ts"
 import * as Handover from "../Handover.ts"
 import * as HostFacts from "../HostFacts.ts"
 import * as Phase from "../Phase.ts"
+import * as Turn from "../Turn.ts"
 
 /**
  * The image is copied and checked, and the second half's start-up snapshot may have to be built.
@@ -30,7 +31,7 @@ export const phase = Phase.host("load-kernel", "before", Duration.minutes(3))
  */
 export const preserveIndex = ({ options: { deadlines, trace }, log, hooks, vms }: Carrying) =>
   Effect.flatMap(HostFacts.bootId, (boot) =>
-    Effect.tap(Preservation.open({ session: Handover.indexSession, files: {} }), (preservation) =>
+    Effect.tap(Turn.ofDevice(Preservation.open({ session: Handover.indexSession, files: {} })), (preservation) =>
       preservation.complete(Handover.Index, {
         version: 1,
         run: log.run,

@@ -12,6 +12,7 @@ import { about, type CarriedVm, type Carrying } from "../Carrying.ts"
 import * as Handover from "../Handover.ts"
 import * as Hooks from "../Hooks.ts"
 import * as Phase from "../Phase.ts"
+import * as Turn from "../Turn.ts"
 
 /**
  * The kernel pins RAM page by page: some tens of milliseconds for a GiB, more where it has to be moved.
@@ -30,10 +31,12 @@ export const run = (carrying: Carrying, vm: CarriedVm) =>
     const { record } = vm
     yield* Effect.gen(function* () {
       const ram = yield* Memfd.adopt({ pid: record.pid, fd: record.ramFd })
-      const preservation = yield* Preservation.open({
-        session: Handover.vmSession(record.id),
-        files: { ram: { file: ram, token: Handover.tokens.ram } }
-      })
+      const preservation = yield* Turn.ofDevice(
+        Preservation.open({
+          session: Handover.vmSession(record.id),
+          files: { ram: { file: ram, token: Handover.tokens.ram } }
+        })
+      )
       // Grows as the VMM writes it: its size is frozen only when it is preserved.
       const state = yield* Memfd.create({ name: `liveupdate-state-${record.id}`, size: 0 })
       vm.made = { preservation, state }

@@ -4,38 +4,23 @@
  * @since 0.1.0
  */
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
-import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
 import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Preservation from "@liveupdate/sdk/Preservation"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import { Vmm } from "../../vmm/Vmm.ts"
 import { VmStore } from "../../vmm/VmStore.ts"
 import * as Discarded from "../Discarded.ts"
 import * as Handover from "../Handover.ts"
 import * as Phase from "../Phase.ts"
 import type { Returning, ReturningVm } from "../Returning.ts"
+import * as Turn from "../Turn.ts"
 
 /**
  * @since 0.1.0
  * @category phases
  */
 export const phase = Phase.vm("retrieve", "after", Duration.seconds(30))
-
-/**
- * systemd opens the device for a moment at boot; whoever else has it won't keep it long either.
- *
- * @since 0.1.0
- * @category operations
- */
-export const whileDeviceIsBusy = <A, R>(
-  effect: Effect.Effect<A, LiveUpdateError, R>
-): Effect.Effect<A, LiveUpdateError, R> =>
-  Effect.retry(effect, {
-    while: (error) => error._tag === "DeviceBusy",
-    schedule: Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(1000))
-  })
 
 /**
  * On a second try some VMs may have come back before, or been given up.
@@ -57,7 +42,7 @@ export const observe = (id: string) =>
  */
 export const run = ({ log }: Returning, vm: ReturningVm) =>
   Effect.gen(function* () {
-    const session = yield* LiveUpdate.retrieve(vm.session).pipe(whileDeviceIsBusy)
+    const session = yield* LiveUpdate.retrieve(vm.session).pipe(Turn.ofDevice)
     const { manifest, files } = yield* Preservation.restore(session, Handover.Vm, {
       ram: Memfd.Memfd,
       state: Memfd.Memfd
