@@ -93,7 +93,11 @@ export class TestHost extends Context.Tag("@liveupdate/agent/test/e2e/TestHost")
 type Options = Pick<QemuHost.StartOptions, "passthrough" | "flavour"> & {
   /** A machine without the agent; see `Hosts.barePayload`. */
   readonly bare?: boolean
+  /** Those of `programs/` that will be run: they are made while the host boots. */
+  readonly programs?: ReadonlyArray<string>
 }
+
+const programOf = (name: string) => ProgramBundle.make(new URL(`programs/${name}.ts`, import.meta.url))
 
 /**
  * What a host's command line says besides, by the flavour of its kernel. With the handlers it looks for lost memory, which makes it slow: so devices,
@@ -173,7 +177,7 @@ for log in "/var/lib/liveupdate/vms/$1"/*.log; do echo "-- $log"; tail -n 25 "$l
 echo "-- dmesg"; dmesg | tail -n 40
 `
 
-const make = (label: string, { bare = false, ...options }: Options) =>
+const make = (label: string, { bare = false, programs = [], ...options }: Options) =>
   Effect.gen(function* () {
     const hosts = yield* QemuHost.QemuHost
     const channel = yield* Channel.Channel
@@ -181,6 +185,7 @@ const make = (label: string, { bare = false, ...options }: Options) =>
     yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
     const append = bare ? Hosts.BARE_INIT : appendOf(options.flavour)
     const payload = yield* bare ? Hosts.barePayload : Hosts.payload
+    yield* Effect.forkScoped(Effect.forEach(programs, programOf))
     const { address } = yield* hosts.start(name, { ...options, append, payload }).pipe(
       Effect.tapErrorTag("HostNotReady", ({ directory }) =>
         // The log goes with the host.
@@ -282,7 +287,7 @@ const make = (label: string, { bare = false, ...options }: Options) =>
       program: (program, ...args) =>
         Effect.gen(function* () {
           const path = ProgramBundle.inside(program)
-          yield* write(path, yield* ProgramBundle.make(new URL(`programs/${program}.ts`, import.meta.url)))
+          yield* write(path, yield* programOf(program))
           return yield* inside(...ProgramBundle.node, path, ...args)
         }),
       write,

@@ -85,7 +85,10 @@ const upgradeBut = (event: string, command: string) =>
 /** The line of an event as a shell pattern; between the two fields others may stand. */
 const at = (step: Event.Step, status: string) => `*'"step":"${step}"'*'"status":"${status}"'*`
 
-layer(TestHost.layer("refusals"), { excludeTestServices: true, timeout: "20 minutes" })("before the jump", (it) => {
+layer(TestHost.layer("refusals", { programs: ["preservation", "otherKernel"] }), {
+  excludeTestServices: true,
+  timeout: "20 minutes"
+})("before the jump", (it) => {
   it.effect("start: a guest counts", () =>
     Effect.gen(function* () {
       const host = yield* TestHost.TestHost

@@ -32,7 +32,7 @@ const bootNew = (id: string) =>
   Effect.gen(function* () {
     const { runVm, waitForTick } = yield* host
     yield* runVm(guest(id))
-    yield* waitForTick(id, 2)
+    yield* waitForTick(id, 1)
   })
 
 /** Boots the guest, as if it had never been there. */
@@ -48,14 +48,18 @@ const boot = (id: string) =>
 const both = (how: typeof boot) => Effect.forEach([victim, bystander], how, { concurrency: "unbounded", discard: true })
 
 export const start = Effect.gen(function* () {
-  const { write } = yield* host
   yield* GuestDisk.make(disk)
+  yield* both(bootNew)
+  bothCount = true
+})
+
+/** What faults of the matrix need besides. */
+export const writeHolder = Effect.gen(function* () {
+  const { write } = yield* host
   yield* write(
     "/usr/lib/liveupdate/holder.mjs",
     yield* ProgramBundle.make(new URL("programs/holder.ts", import.meta.url))
   )
-  yield* both(bootNew)
-  bothCount = true
 })
 
 const countsOn = (id: string) =>
@@ -94,8 +98,10 @@ const eventsOfLastRun = Effect.map(
 
 /** Waits until the last run has said how it ended. */
 const outcome = Effect.gen(function* () {
+  // Seldom, as the guests are coming back meanwhile.
   yield* output(
-    `timeout 240 sh -c 'until tail -n 1 /var/lib/liveupdate/runs/$(ls /var/lib/liveupdate/runs | tail -1)/events.ndjson | grep -q outcome; do sleep 0.2; done'`
+    `cd /var/lib/liveupdate/runs/$(ls /var/lib/liveupdate/runs | tail -1)
+    timeout 240 sh -c 'until tail -n 1 events.ndjson | grep -q outcome; do sleep 0.5; done'`
   )
   const last = (yield* eventsOfLastRun).at(-1)
   return last?.type === "outcome" ? last : assert.fail("the run has no outcome")

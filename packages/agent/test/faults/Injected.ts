@@ -47,7 +47,7 @@ interface Injected {
 }
 
 /** What isn't the guests', such as the second half when it is sent along, may be left behind: so it is all files from the first on. */
-const injected: ReadonlyArray<Injected> = [
+const undoneOnes: ReadonlyArray<Injected> = [
   {
     fault: "no handler takes the guest's RAM",
     phase: "preserve-running",
@@ -72,14 +72,7 @@ const injected: ReadonlyArray<Injected> = [
     end: "undone",
     made: { ...here("preserve", "1 0 3000"), options: ["--deadline", "preserve-state=2"] }
   },
-  { fault: "a file refuses to be frozen (EIO)", phase: "jump", end: "undone", made: here("freeze", "3 5") },
-  {
-    // Both in one jump: neither keeps the other from being met.
-    fault: "the first file isn't given back (EIO), and the session isn't finished at first (EBUSY)",
-    phase: "finish",
-    end: "upgraded",
-    made: next({ retrieve: "1:5", can_finish: "1:16" })
-  }
+  { fault: "a file refuses to be frozen (EIO)", phase: "jump", end: "undone", made: here("freeze", "3 5") }
 ]
 
 /** On a host where both guests count (`Cells.start`). */
@@ -98,7 +91,15 @@ const cell = ({ end, fault, made, phase }: Injected) => ({
   })
 })
 
-export const cells = injected.map(cell)
+export const undone = undoneOnes.map(cell)
+
+/** Both in one jump: neither keeps the other from being met. */
+export const upgraded = cell({
+  fault: "the first file isn't given back (EIO), and the session isn't finished at first (EBUSY)",
+  phase: "finish",
+  end: "upgraded",
+  made: next({ retrieve: "1:5", can_finish: "1:16" })
+})
 
 /** A jump after which the host can't go through another one: for the end. Such a kernel keeps the memory of what it couldn't read. */
 export const unreadable = cell({

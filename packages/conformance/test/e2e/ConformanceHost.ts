@@ -41,6 +41,9 @@ const make = Effect.fnUntraced(function* (profile: Built) {
   const name = `conformance-${process.pid}`
   const handlers = profile === "handlers"
   yield* Effect.addFinalizer(() => Effect.ignore(hosts.stop(name)))
+  const bundle = ProgramBundle.make(new URL("../../src/program.ts", import.meta.url))
+  // While the host boots.
+  yield* Effect.forkScoped(bundle)
   const { address } = yield* hosts.start(name, {
     payload: yield* Hosts.payload,
     flavour: flavours[profile],
@@ -50,7 +53,7 @@ const make = Effect.fnUntraced(function* (profile: Built) {
 
   const write = (path: string, content: string | Uint8Array) =>
     Effect.orDie(channel.push(address, Stream.make(new Uint8Array(Buffer.from(content))), path, 0o600))
-  yield* write(program, yield* ProgramBundle.make(new URL("../../src/program.ts", import.meta.url)))
+  yield* write(program, yield* bundle)
 
   /** systemd and the agent use the device at boot, too, and there is only one opener. */
   const deviceIsFree = Effect.orDie(channel.output(address, TestHost.resumeEnded))
