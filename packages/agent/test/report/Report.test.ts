@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as Report from "../../src/upgrade/report/Report.ts"
 import * as TimeLine from "../../src/upgrade/TimeLine.ts"
-import { begun, cutShort, rolledBack, threeVms } from "./runs.ts"
+import { begun, cutShort, lost, rolledBack, threeVms } from "./runs.ts"
 
 const whole = Report.make("20261127T201520Z-77", threeVms)
 const [web] = whole.vms
@@ -98,7 +98,10 @@ describe("the report of a run", () => {
   })
 
   it("is what its schema says, in both directions", () => {
-    for (const report of [whole, ...[rolledBack(), cutShort, begun, []].map((events) => Report.make("r", events))]) {
+    for (const report of [
+      whole,
+      ...[rolledBack(), cutShort, lost, begun, []].map((events) => Report.make("r", events))
+    ]) {
       const text = JSON.stringify(Schema.encodeSync(Report.Report)(report))
       assert.deepStrictEqual(Schema.decodeUnknownSync(Report.Report)(JSON.parse(text)), report)
     }

@@ -4,10 +4,10 @@ import * as Report from "../../src/upgrade/report/Report.ts"
 import * as Strip from "../../src/upgrade/report/Strip.ts"
 import * as Svg from "../../src/upgrade/report/Svg.ts"
 import * as Table from "../../src/upgrade/report/Table.ts"
-import { begun, cutShort, rolledBack, threeVms } from "./runs.ts"
+import { begun, cutShort, lost, rolledBack, threeVms } from "./runs.ts"
 
 const whole = Report.make("20261127T201520Z-77", threeVms)
-const others = [rolledBack(), cutShort, begun, []].map((events) => Report.make("r", events))
+const others = [rolledBack(), cutShort, lost, begun, []].map((events) => Report.make("r", events))
 
 const hostile = Report.make(
   `r"><script>alert(1)</script>`,
@@ -74,6 +74,7 @@ describe("a report as a picture", () => {
 
   it("shades a blackout without an end to the edge, and marks what failed", () => {
     assert.include(Svg.render(Report.make("r", cutShort)), "blackout stands still, or its end is not known")
+    assert.include(Svg.render(Report.make("r", lost)), "blackout without an end: the guest is lost")
     assert.include(Svg.render(Report.make("r", rolledBack())), `<g class="bar vmm failed"><title>a: save-state`)
   })
 })

@@ -34,6 +34,17 @@ export const cutShort = [
   event("old", 1010, { step: "pause", status: "done", vm: "a" })
 ]
 
+/** The host went through the jump, and the next kernel couldn't read what was handed over. */
+export const lost = [
+  ...cutShort,
+  event("old", 1090, { type: "clock", offset: 1000, uncertainty: 1 }),
+  event("old", 1100, { step: "jump", status: "started" }),
+  event("new", 500, { type: "clock", offset: 2000, uncertainty: 1 }),
+  event("new", 500, { step: "retrieve", status: "started", vm: "a" }),
+  event("new", 501, { step: "retrieve", status: "failed", vm: "a", detail: { reason: "it can't be read" } }),
+  event("new", 502, { type: "outcome", result: "lost", message: "the memory of a is lost" })
+]
+
 /** Nothing was paused yet. */
 export const begun = [
   preflight("a"),

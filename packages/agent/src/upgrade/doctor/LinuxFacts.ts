@@ -47,8 +47,8 @@ const lockHolder = (): Fact<Process | undefined> => {
 }
 
 /**
- * Opening the device keeps others out for that moment. `agent resume` tries again, `agent upgrade` would be rolled back: so it
- * is left alone while either is at work.
+ * Opening the device keeps others out for that moment. An agent at work tries again (`Turn.ofDevice`), but guests may stand still meanwhile: so
+ * it is left alone then.
  */
 const device = (
   root: boolean,

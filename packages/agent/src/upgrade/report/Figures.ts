@@ -46,7 +46,10 @@ export const uncertainty = ({ uncertainty }: Pick<Report, "uncertainty">): strin
  * @category rendering
  */
 export const blackout = (report: Report, { begin, end, shares }: Blackout): string => {
-  if (end === undefined) return "stands still, or its end is not known"
+  if (end === undefined)
+    return report.result === "lost" || report.result === "cold-boot"
+      ? "without an end: the guest is lost"
+      : "stands still, or its end is not known"
   // On one kernel there is one clock, and nothing to be off.
   return shares === undefined ? ms(end - begin) : `${ms(end - begin)} (${uncertainty(report)})`
 }
