@@ -61,14 +61,14 @@ const byTag: Readonly<Record<string, number>> = {
   SessionAlreadyRetrieved: ExitCode.needsOperator
 }
 
-const byResult = {
+const byResult: Readonly<Record<string, number>> = {
   upgraded: ExitCode.ok,
   "dry-run": ExitCode.ok,
   "rolled-back": ExitCode.rolledBack,
   "needs-operator": ExitCode.needsOperator,
   "cold-boot": ExitCode.lost,
   lost: ExitCode.lost
-} as const satisfies Readonly<Record<Result, number>>
+} satisfies Readonly<Record<Result, number>>
 
 /**
  * The exit code for a live update that was watched to its end; one that nobody saw the end of waits for somebody to look.
@@ -76,8 +76,7 @@ const byResult = {
  * @since 0.1.0
  * @category accessors
  */
-export const fromResult = (result: string | undefined): number =>
-  new Map<string | undefined, number>(Object.entries(byResult)).get(result) ?? ExitCode.needsOperator
+export const fromResult = (result = "unknown"): number => byResult[result] ?? ExitCode.needsOperator
 
 /**
  * The exit code for a failure.

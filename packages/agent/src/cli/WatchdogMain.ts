@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Recover from "../upgrade/Recover.ts"
+import * as Turn from "../upgrade/Turn.ts"
 import * as Unpublished from "../upgrade/Unpublished.ts"
 import { words } from "../upgrade/Watchdog.ts"
 import * as Layers from "./Layers.ts"
@@ -29,8 +29,7 @@ const takeOver = (vms: ReadonlyArray<string>) => {
     )
   )
   return Effect.scoped(
-    HostLock.acquire().pipe(
-      Effect.retry({ while: (error) => error._tag === "HostLocked", schedule: Schedule.spaced("20 millis") }),
+    Turn.ofLock(Schedule.spaced("20 millis")).pipe(
       Effect.zipRight(Effect.retry(recover, { while: (error) => error._tag === "JournalCorrupt", times: 1 }))
     )
   ).pipe(

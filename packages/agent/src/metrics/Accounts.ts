@@ -7,7 +7,6 @@
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import * as HostLock from "@liveupdate/sdk/HostLock"
 import type { LiveUpdateError } from "@liveupdate/sdk/LiveUpdateError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -16,6 +15,7 @@ import * as Schema from "effect/Schema"
 import type { Event } from "../upgrade/Event.ts"
 import * as RunEvents from "../upgrade/RunEvents.ts"
 import * as RunLog from "../upgrade/RunLog.ts"
+import * as Turn from "../upgrade/Turn.ts"
 import { firstLineOf } from "../vmm/SystemError.ts"
 import * as Tally from "./Tally.ts"
 import * as Textfile from "./Textfile.ts"
@@ -137,12 +137,7 @@ export const read = (directory: string = RunLog.defaultDirectory): Effect.Effect
 
 /** The next to change it waits; nobody has it for long. */
 const alone = (path: string) =>
-  HostLock.acquire(`${path}.lock`).pipe(
-    Effect.retry({
-      while: (error) => error._tag === "HostLocked",
-      schedule: Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(500))
-    })
-  )
+  Turn.ofLock(Schedule.intersect(Schedule.spaced("20 millis"), Schedule.recurs(500)), `${path}.lock`)
 
 const change = (
   directory: string,

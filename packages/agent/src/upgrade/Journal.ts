@@ -304,3 +304,12 @@ export const reopen = (file: string = path): Effect.Effect<Journal, JournalUnwri
     ),
     ({ fd, end }) => writer(file, fd, end)
   )
+
+/**
+ * Closes a journal that was read. Where it can't be written, whoever comes next finds it as it was, and says the same once more.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const close = (result: string, file: string = path): Effect.Effect<void> =>
+  Effect.ignore(Effect.scoped(Effect.flatMap(reopen(file), (journal) => journal.end(result))))

@@ -45,7 +45,6 @@ export const settle = (
     yield* Effect.forEach(vms, (vm) => Effect.ignore(log.step("retrieve", { vm })(Effect.fail(cause))))
     yield* log.emit({ type: "outcome", result: RESULT, message: error.message, detail: RunLog.failureOf(cause) })
     yield* log.flush
-    // Where it can't be written, it is told once more by whoever comes next.
-    yield* Effect.ignore(Effect.flatMap(Journal.reopen(options.journal), (journal) => journal.end(RESULT)))
+    yield* Journal.close(RESULT, options.journal)
     return yield* error
   }).pipe(Effect.scoped)

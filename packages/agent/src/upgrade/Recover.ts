@@ -160,9 +160,9 @@ const coldBoot = ({ begin, intents }: Extract<Journal.Reading, { _tag: "unfinish
       `The host went down ${jumped ? "at" : "before"} the jump and was booted anew, without the guests' memory: ` +
       `${begin.vms.join(", ")} ended as in a power cut. Start them again: agent vm start`
     yield* tellOutcome(begin.run, "cold-boot", message, options)
-    yield* Effect.ignore(Effect.flatMap(Journal.reopen(options.journal), (journal) => journal.end("cold-boot")))
+    yield* Journal.close("cold-boot", options.journal)
     return { _tag: "cold-boot", run: begin.run, vms: begin.vms } satisfies Recovered as Recovered
-  }).pipe(Effect.scoped)
+  })
 
 /** All that is asked of an event here: the second half loads this, and needs no decoder of events otherwise. */
 const decodeMark = Schema.decodeUnknownOption(

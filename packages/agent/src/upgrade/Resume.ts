@@ -9,7 +9,6 @@
  */
 
 import * as Custody from "@liveupdate/sdk/Custody"
-import * as HostLock from "@liveupdate/sdk/HostLock"
 import * as KernelRelease from "@liveupdate/sdk/KernelRelease"
 import type * as Kexec from "@liveupdate/sdk/Kexec"
 import * as LiveUpdate from "@liveupdate/sdk/LiveUpdate"
@@ -135,7 +134,7 @@ const closeJournal = (index: Handover.Index, file: string | undefined) =>
         const left = vms.filter((id) => !ids.includes(id))
         if (run !== index.run || !sameVms([...ids, ...left], vms))
           return says(`of another run: ${run} (${vms.join(", ")}), kept at ${yield* Journal.setAside(file)}`)
-        yield* Effect.ignore(Effect.scoped(Effect.flatMap(Journal.reopen(file), (journal) => journal.end("jumped"))))
+        yield* Journal.close("jumped", file)
         return says("agrees", left)
       }
     }
@@ -250,12 +249,7 @@ const forward = (options: ResumeOptions) =>
     })
   )
 
-const waitForLock = HostLock.acquire().pipe(
-  Effect.retry({
-    while: (error) => error._tag === "HostLocked",
-    schedule: Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(6000))
-  })
-)
+const waitForLock = Turn.ofLock(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(6000)))
 
 /**
  * Brings back what the previous kernel handed over; without a handover, gives back VMs that an interrupted run left paused.

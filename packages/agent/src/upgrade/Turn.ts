@@ -23,13 +23,18 @@ export const ofDevice = <A, E extends { readonly _tag: string }, R>(
   Effect.retry(effect, { while: (error) => error._tag === "DeviceBusy", schedule: tries(1000) })
 
 /**
- * The host's lock, for as long as the scope lives; tries again for a quarter of a second, as whoever works on the host has it for longer than
- * that.
+ * A lock, the host's unless told otherwise, for as long as the scope lives; tries again as the schedule says while another process has it.
  *
  * @since 0.1.0
  * @category operations
  */
-export const ofHost = Effect.retry(HostLock.acquire(), {
-  while: (error) => error._tag === "HostLocked",
-  schedule: tries(50)
-})
+export const ofLock = (schedule: Schedule.Schedule<unknown>, path?: string) =>
+  Effect.retry(HostLock.acquire(path), { while: (error) => error._tag === "HostLocked", schedule })
+
+/**
+ * The host's lock; tries again for a quarter of a second, as whoever works on the host has it for longer than that.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const ofHost = ofLock(tries(50))

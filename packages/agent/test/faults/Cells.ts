@@ -32,7 +32,7 @@ const bootNew = (id: string) =>
   Effect.gen(function* () {
     const { runVm, waitForTick } = yield* host
     yield* runVm(guest(id))
-    yield* waitForTick(id, 1)
+    yield* waitForTick(id, 2)
   })
 
 /** Boots the guest, as if it had never been there. */
@@ -147,7 +147,7 @@ const resumed = (remedy: string) =>
     assert.strictEqual(said.code, 0, said.stderr)
   })
 
-const nothingLeft = Effect.gen(function* () {
+const nothingToDo = Effect.gen(function* () {
   const [said, parked] = yield* Effect.all([shell(`${agent} resume`), shell(`${agent} park --list --output ndjson`)], {
     concurrency: "unbounded"
   })
@@ -178,7 +178,7 @@ type Check = (said: Ended, attempt: Attempt) => Effect.Effect<void, never, TestH
 export const bothCountOn = Effect.forEach([victim, bystander], countsOn, { concurrency: "unbounded", discard: true })
 
 /** As before the live update; the guests are waited for while it is looked what is left. */
-const allIsWell = ({ nothingLeft }: Attempt) =>
+const allIsWell = (nothingLeft: Attempt["nothingLeft"]) =>
   Effect.all([bothCountOn, nothingLeft], { concurrency: "unbounded", discard: true })
 
 /** What must be true, by how the cell ends. */
@@ -189,12 +189,12 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* output(remedy)
       yield* bothCountOn
     }),
-  undone: (said, attempt) =>
+  undone: (said, { made: { remedy }, nothingLeft }) =>
     Effect.gen(function* () {
       const { stderr } = stayed(said, 6)
       assert.include(stderr, "Everything was undone")
-      yield* output(attempt.made.remedy)
-      yield* allIsWell(attempt)
+      yield* output(remedy)
+      yield* allIsWell(nothingLeft)
     }),
   "given-back": (said, { made: { remedy } }) =>
     Effect.gen(function* () {
@@ -205,31 +205,23 @@ const checks: { readonly [E in Matrix.End]: Check } = {
       yield* shell(`${agent} resume`)
       yield* bothCountOn
     }),
-  upgraded: (said, attempt) =>
+  upgraded: (said, { fault, made: { remedy }, nothingLeft }) =>
     Effect.gen(function* () {
-      const {
-        fault,
-        made: { remedy }
-      } = attempt
       assert.strictEqual(said, "gone", said === "gone" ? "" : `${said.code} ${said.stderr}`)
       // On a disk that is full no outcome can be written.
       if (fault === "disk-full") yield* resumed(remedy)
       if ((yield* outcome).result !== "upgraded") yield* resumed("true")
       yield* output(remedy)
-      yield* allIsWell(attempt)
+      yield* allIsWell(nothingLeft)
     }),
-  parked: (said, attempt) =>
+  parked: (said, { phase, made: { remedy }, nothingLeft }) =>
     Effect.gen(function* () {
-      const {
-        phase,
-        made: { remedy }
-      } = attempt
       assert.strictEqual(said, "gone")
       if (phase === "report") yield* output("sleep 1")
       else yield* parkedIsTold
       yield* countsOn(bystander)
       yield* resumed(remedy)
-      yield* allIsWell(attempt)
+      yield* allIsWell(nothingLeft)
     }),
   unusable: (said, { made: { remedy } }) =>
     Effect.gen(function* () {
@@ -311,7 +303,7 @@ export const attempt = (one: Attempt) =>
   }).pipe(Effect.onError(() => startOver))
 
 /** A cell of the matrix. */
-export const run = (cell: Matrix.Runnable) => attempt({ ...cell, made: make(cell), nothingLeft })
+export const run = (cell: Matrix.Runnable) => attempt({ ...cell, made: make(cell), nothingLeft: nothingToDo })
 
 /** The matrix as a table, faults down and phases across. */
 export const table = (of: (cell: Matrix.Cell) => string): string => {

@@ -14,11 +14,11 @@ import * as Memfd from "@liveupdate/sdk/Memfd"
 import * as Token from "@liveupdate/sdk/Token"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Device from "../../../../sdk/dist/internal/device.js"
 import * as Fd from "../../../../sdk/dist/internal/fd.js"
 import * as ioctl from "../../../../sdk/dist/internal/ioctl.js"
+import * as Turn from "../../../src/upgrade/Turn.ts"
 
 const [what, pidText = "", name = "", token = ""] = process.argv.slice(2)
 const pid = Number(pidText)
@@ -42,9 +42,7 @@ const file = Effect.gen(function* () {
   const [fd] = what === "descriptor" ? [name] : descriptors(`memfd:${name}`)
   if (fd === undefined) return yield* Effect.dieMessage(`process ${pid} has no memfd ${name}`)
   const memfd = yield* Memfd.adopt({ pid, fd: Number(fd) })
-  const session = yield* LiveUpdate.create("somebody-else").pipe(
-    Effect.retry({ while: (error) => error._tag === "DeviceBusy", schedule: Schedule.spaced("5 millis") })
-  )
+  const session = yield* Turn.ofDevice(LiveUpdate.create("somebody-else"))
   yield* session.preserve(memfd, Token.make(1n))
   yield* wait
 })
